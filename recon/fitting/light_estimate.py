@@ -1,0 +1,110 @@
+"""Closed-form estimate of the light on a face of one skin colour, and the gauge between skin and light.
+
+Only the product of albedo and light is seen. The gauge, used throughout the fit:
+
+* **Level.** The light is such that the mean shading over the visible skin is 1 in every channel. Albedo = photograph /
+  shading then keeps the photograph's own brightness and colour: a picture taken too dark gives an albedo too dark.
+* **Colour.** The light is white but for what changes over the face: per channel, the first and second band may deviate
+  from the light of the luminance, against a prior that is much tighter than that of the luminance.
+* **Shape.** Coefficients have Gaussian priors relative to the mean: a face shows one half of the sphere of normals, and
+  without a prior the unseen half is arbitrary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.colour import LUMINANCE
+from recon.fitting.lighting import SphericalHarmonicsLighting, irradiance_basis
+
+Array = NDArray[np.float64]
+
+# Standard deviation of the coefficients of bands 0, 1, 2, relative to the constant one (a point light alone has
+# sqrt(3) and sqrt(5) in all of a band; soft light is well below).
+LIGHT_DEVIATION = np.array([10.0] + [0.6] * 3 + [0.35] * 5)
+# The same for the deviation of one channel from the luminance.
+CHROMA_DEVIATION = LIGHT_DEVIATION * 0.15
+# Skin differs in brightness by about this fraction from place to place…
+SKIN_VARIATION = 0.12
+# …and over patches so large that a face holds only about this many independent ones.
+INDEPENDENT_PATCHES = 150
+# The shading nowhere falls below this fraction of its mean: the photograph is divided by it.
+DARKEST = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class LightEstimate:
+    """Light and skin colour.
+
+    Attributes:
+        lighting: model frame, mean shading 1 over the samples.
+        skin: ``(3,)`` linear RGB of the skin under the gauge above.
+        residual: root mean square of photograph / (skin × shading) − 1 over the samples, robustly weighted.
+        weights: ``(N,)`` how well each sample agrees, in [0, 1].
+    """
+
+    lighting: SphericalHarmonicsLighting
+    skin: Array
+    residual: float
+    weights: Array
+
+
+def estimate_light(radiance: Array, normals: Array, albedo: Array | None = None, rounds: int = 8) -> LightEstimate:
+    """Light from the ``radiance`` ``(N, 3)`` of skin with ``normals`` ``(N, 3)``.
+
+    ``albedo`` ``(N, 3)``: of each sample, up to one factor a channel; None: the same everywhere.
+    Robust by iteratively reweighted least squares (Cauchy), so that beard, shadows and highlights count less.
+    """
+    basis = irradiance_basis(normals)
+    relief = np.ones_like(radiance) if albedo is None else albedo / albedo.mean(axis=0)
+    even = radiance / np.maximum(relief, 0.05)
+    weights = np.ones(len(radiance))
+    mean = np.maximum(np.median(even, axis=0), 1e-6)
+    coefficients = np.zeros((9, 3))
+    for _ in range(rounds):
+        target = even / mean
+        grey = _ridge(basis, target @ LUMINANCE, weights, LIGHT_DEVIATION, constant=1.0)
+        colour = np.stack(
+            [_ridge(basis, target[:, c] - basis @ grey, weights, CHROMA_DEVIATION, 0.0) for c in range(3)], axis=1
+        )
+        coefficients = grey[:, None] + colour
+        shading = basis @ coefficients
+        level = np.average(shading, axis=0, weights=weights)
+        coefficients, mean = coefficients / level, mean * level
+        error = np.abs((even / mean) / np.maximum(shading / level, 0.05) - 1.0).mean(axis=1)
+        weights = 1.0 / (1.0 + (error / (2.0 * SKIN_VARIATION)) ** 2)
+    lighting = lifted(SphericalHarmonicsLighting(coefficients), normals)
+    shading = basis @ lighting.coefficients
+    error = even / (mean * shading) - 1.0
+    residual = float(np.sqrt(np.average(np.mean(error**2, axis=1), weights=weights)))
+    return LightEstimate(lighting, mean, residual, weights)
+
+
+def _ridge(basis: Array, target: Array, weights: Array, deviation: Array, constant: float) -> Array:
+    """``(9,)`` coefficients of ``target`` ``(N,)`` with Gaussian priors about a constant light of shading ``constant``."""
+    prior = np.zeros(9)
+    prior[0] = constant / 0.28209479177387814
+    scale = INDEPENDENT_PATCHES / (weights.sum() * SKIN_VARIATION**2)
+    precision = np.diag(1.0 / (deviation / 0.28209479177387814) ** 2)
+    hessian = scale * (basis * weights[:, None]).T @ basis + precision
+    right = scale * basis.T @ (weights * target) + precision @ prior
+    return np.asarray(np.linalg.solve(hessian, right))
+
+
+def lifted(lighting: SphericalHarmonicsLighting, normals: NDArray[np.floating]) -> SphericalHarmonicsLighting:
+    """The light mixed with just so much of its own mean that no shading at ``normals`` ``(N, 3)`` is below ``DARKEST``.
+
+    The mean over the normals is kept; a light that is bright enough everywhere is returned as it is.
+    """
+    shading = irradiance_basis(normals) @ lighting.coefficients
+    mean = shading.mean(axis=0)
+    lowest = float(np.min(shading / mean))
+    if lowest >= DARKEST:
+        return lighting
+    share = (DARKEST - lowest) / (1.0 - lowest)
+    coefficients = lighting.coefficients * (1.0 - share)
+    coefficients[0] += share * mean / 0.28209479177387814
+    return SphericalHarmonicsLighting(coefficients)

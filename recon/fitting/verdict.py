@@ -1,0 +1,65 @@
+"""Whether a fit can be trusted: pass, doubt or fail, with the reasons in words.
+
+Thresholds come from the distribution over the London set (neutral, frontal, sharp: what a good fit looks like); see
+the table that ``benchmarks/fit.py`` prints. *Doubt* begins well outside of that distribution, *fail* where the model
+no longer lies on the face.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["pass", "doubt", "fail"]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Limits of one quantity; above ``doubt`` the fit is doubtful, above ``fail`` it failed.
+
+    Attributes:
+        quantity: key of the measured value.
+        doubt, fail: limits.
+        words: what to tell the user; ``{value}`` is replaced.
+    """
+
+    quantity: str
+    doubt: float
+    fail: float
+    words: str
+
+
+THRESHOLDS = (
+    Threshold("landmark_error_relative", 0.055, 0.11, "landmarks are off by {value:.1%} of the distance between the eyes"),
+    Threshold("inner_error_relative", 0.030, 0.06, "eyes, nose and mouth are off by {value:.1%} of the distance between the eyes"),
+    Threshold("identity_rms", 1.0, 1.6, "the face shape is unlikely (root mean square coefficient {value:.2f}, expected below 1)"),
+    Threshold("identity_largest", 3.5, 6.0, "a face shape coefficient is extreme ({value:.1f} standard deviations)"),
+    Threshold("yaw", 40.0, 75.0, "the head is turned by {value:.0f}°"),
+    Threshold("pitch", 35.0, 60.0, "the head is tilted up or down by {value:.0f}°"),
+    Threshold("landmark_spread", 0.02, 0.06, "the landmark detector is unsure (spread {value:.1%})"),
+    Threshold("light_residual", 0.30, 0.60, "the skin's brightness is off by {value:.0%} from any smooth light"),
+    Threshold("missing_skin", 0.60, 0.95, "{value:.0%} of the visible skin cannot be used (ignored, clipped or outside)"),
+)  # fmt: skip
+# Fewer pixels than this between the outer eye corners leave no texture to speak of.
+DOUBTFUL_INTEROCULAR, TOO_SMALL_INTEROCULAR = 40.0, 12.0
+
+
+def judge(measured: dict[str, float]) -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict on ``measured`` quantities (those of ``THRESHOLDS`` that are present, and ``interocular``)."""
+    reasons: list[str] = []
+    worst = 0
+    for threshold in THRESHOLDS:
+        value = measured.get(threshold.quantity)
+        if value is None:
+            continue
+        # A value that is not a number is never good.
+        grade = 2 if not value <= threshold.fail else 1 if value > threshold.doubt else 0
+        if grade:
+            reasons.append(threshold.words.format(value=value))
+            worst = max(worst, grade)
+    eyes = measured["interocular"]
+    if not eyes >= DOUBTFUL_INTEROCULAR:
+        worst = max(worst, 1 if eyes >= TOO_SMALL_INTEROCULAR else 2)
+        reasons.append(f"the face is small ({eyes:.0f} px between the outer eye corners)")
+    verdicts: tuple[Verdict, Verdict, Verdict] = ("pass", "doubt", "fail")
+    return verdicts[worst], tuple(reasons)
