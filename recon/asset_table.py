@@ -148,9 +148,7 @@ _ENTRIES = (
             "CVPR; Sagonas et al. (2016): 300 Faces In-The-Wild Challenge. Image and Vision Computing 47"
         ),
         file="shape_predictor_68_face_landmarks.dat",
-        sources=(
-            PackageMember("face-recognition-models", "0.1.3", _MODELS + "shape_predictor_68_face_landmarks.dat"),
-        ),
+        sources=(PackageMember("face-recognition-models", "0.1.3", _MODELS + "shape_predictor_68_face_landmarks.dat"),),
         size=99_693_937,
         sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
     ),

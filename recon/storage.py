@@ -28,7 +28,12 @@ _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 PARTIAL_MARK = ".partial"
 
 
-def storage_error(error: OSError, path: Path) -> StorageError:
+def is_storage_failure(error: OSError) -> bool:
+    """Whether an ``OSError`` says that the disk is full or that writing is not permitted."""
+    return error.errno in _FULL | _REFUSED
+
+
+def storage_error(error: OSError, path: Path | str) -> StorageError:
     """The typed error for an ``OSError`` met while writing ``path``."""
     if error.errno in _FULL:
         return StorageError(
