@@ -15,15 +15,17 @@ from recon.errors import FitError, ImageError
 from recon.face_model.model import MorphableModel, vertex_normals
 from recon.fitting.camera import Camera
 from recon.fitting.landmark_fit import JAW, FaceParameters, LandmarkFit, fit_landmarks
-from recon.fitting.landmarks import OUTER_EYE_CORNERS, Landmarks, detect_landmarks
+from recon.fitting.landmarks import Landmarks, detect_landmarks
 from recon.fitting.light_estimate import LightEstimate, estimate_light
 from recon.fitting.lighting import SphericalHarmonicsLighting
-from recon.fitting.samples import Level, face_box, pyramid, skin_triangles, visible_triangles
+from recon.fitting.samples import Level, beard_bearing, face_box, pyramid, skin_triangles, visible_triangles
 from recon.fitting.verdict import Verdict, judge
 
 # Distance between the outer eye corners, in blocks of pixels, at the finest level that the light is read from.
 _LIGHT_INTEROCULAR = 90.0
 _LIGHT_SAMPLES = 4000
+# Weight of samples where a beard or stubble may darken the skin.
+_BEARD_TRUST = 0.25
 # Fewer usable samples than this say nothing about light.
 _FEWEST_SAMPLES = 60
 
@@ -164,7 +166,9 @@ def _light(
     radiance, _, known = level.read(positions)
     if known.sum() < _FEWEST_SAMPLES:
         return _SkinLight(None, float(1.0 - known.mean()))
-    return _SkinLight(estimate_light(radiance[known], normals[known].astype(np.float64)), float(1.0 - known.mean()))
+    trust = np.where(beard_bearing(model)[model.triangles[chosen[known]]].any(axis=1), _BEARD_TRUST, 1.0)
+    estimate = estimate_light(radiance[known], normals[known].astype(np.float64), trust=trust)
+    return _SkinLight(estimate, float(1.0 - known.mean()))
 
 
 def _light_level(photograph: Photograph, skin: NDArray[np.float64], ignore: NDArray[np.bool_] | None) -> Level | None:

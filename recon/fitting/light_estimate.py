@@ -23,16 +23,17 @@ from recon.fitting.lighting import SphericalHarmonicsLighting, irradiance_basis
 Array = NDArray[np.float64]
 
 # Standard deviation of the coefficients of bands 0, 1, 2, relative to the constant one (a point light alone has
-# sqrt(3) and sqrt(5) in all of a band; soft light is well below).
-LIGHT_DEVIATION = np.array([10.0] + [0.6] * 3 + [0.35] * 5)
-# The same for the deviation of one channel from the luminance.
-CHROMA_DEVIATION = LIGHT_DEVIATION * 0.15
+# sqrt(3) and sqrt(5) in all of a band; the light that people are photographed in is well below). Wider priors took
+# stubble, red noses and hair shadows of the London set for light; narrower ones leave side light in the albedo.
+LIGHT_DEVIATION = np.array([0.1] + [0.3] * 3 + [0.12] * 5)
+# The same for the deviation of one channel from the luminance: blood, stubble and tan are albedo, not light.
+CHROMA_DEVIATION = LIGHT_DEVIATION * np.array([1.0] + [0.1] * 8)
 # Skin differs in brightness by about this fraction from place to place…
-SKIN_VARIATION = 0.12
+SKIN_VARIATION = 0.15
 # …and over patches so large that a face holds only about this many independent ones.
-INDEPENDENT_PATCHES = 150
+INDEPENDENT_PATCHES = 80
 # The shading nowhere falls below this fraction of its mean: the photograph is divided by it.
-DARKEST = 0.25
+DARKEST = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +53,20 @@ class LightEstimate:
     weights: Array
 
 
-def estimate_light(radiance: Array, normals: Array, albedo: Array | None = None, rounds: int = 8) -> LightEstimate:
+def estimate_light(
+    radiance: Array, normals: Array, albedo: Array | None = None, trust: Array | None = None, rounds: int = 8
+) -> LightEstimate:
     """Light from the ``radiance`` ``(N, 3)`` of skin with ``normals`` ``(N, 3)``.
 
     ``albedo`` ``(N, 3)``: of each sample, up to one factor a channel; None: the same everywhere.
+    ``trust`` ``(N,)``: weight of each sample before any robust one; None: all the same.
     Robust by iteratively reweighted least squares (Cauchy), so that beard, shadows and highlights count less.
     """
     basis = irradiance_basis(normals)
     relief = np.ones_like(radiance) if albedo is None else albedo / albedo.mean(axis=0)
     even = radiance / np.maximum(relief, 0.05)
-    weights = np.ones(len(radiance))
+    trusted = np.ones(len(radiance)) if trust is None else trust
+    weights = trusted
     mean = np.maximum(np.median(even, axis=0), 1e-6)
     coefficients = np.zeros((9, 3))
     for _ in range(rounds):
@@ -75,7 +80,7 @@ def estimate_light(radiance: Array, normals: Array, albedo: Array | None = None,
         level = np.average(shading, axis=0, weights=weights)
         coefficients, mean = coefficients / level, mean * level
         error = np.abs((even / mean) / np.maximum(shading / level, 0.05) - 1.0).mean(axis=1)
-        weights = 1.0 / (1.0 + (error / (2.0 * SKIN_VARIATION)) ** 2)
+        weights = trusted / (1.0 + (error / (2.0 * SKIN_VARIATION)) ** 2)
     lighting = lifted(SphericalHarmonicsLighting(coefficients), normals)
     shading = basis @ lighting.coefficients
     error = even / (mean * shading) - 1.0

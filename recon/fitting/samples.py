@@ -133,6 +133,17 @@ def skin_triangles(model: MorphableModel) -> NDArray[np.int32]:
     return ids[wanted[model.triangles[ids]].all(axis=1)]
 
 
+def beard_bearing(model: MorphableModel) -> NDArray[np.bool_]:
+    """``(V,)`` vertices where a beard may grow: all of the lower face, below the nose, but for the lips."""
+    below = np.zeros(len(model.mean), dtype=bool)
+    for name in ("upper_lip", "chin", "jaw"):
+        if name in model.regions:
+            below |= model.regions[name]
+    mouth_corners_and_nose = model.landmarks(model.mean)[[33, 48, 54], 1]
+    low_cheeks = model.mean[:, 1] < mouth_corners_and_nose.mean()
+    return np.asarray(below | (model.regions["face"] & low_cheeks))
+
+
 def visible_triangles(
     model: MorphableModel, vertices: NDArray[np.floating], camera: Camera, candidates: NDArray[np.int32], count: int
 ) -> NDArray[np.int32]:
