@@ -64,7 +64,6 @@ _LEFT_OUT = (
 # those here within 3 mm (root mean square) up to a pitch of 2.5° and a scale of 1.03.
 _EYES_MIDDLE = np.array([0.0, 3.4, 8.6])
 _BUST = (4.85, 2.35)  # decimetres in the base mesh: lowest height kept, greatest distance from the middle
-_IRIS_RADIUS = 0.60  # cm; a human iris is 11.7 mm wide
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,7 +338,7 @@ class _Fine:
 
 
 def _subdivide(part: _Component, base_uv: NDArray[np.float64], positions: NDArray[np.float64]) -> _Fine:
-    """Subdivide ``part``; an eye keeps its radius, and is parted into iris and sclera."""
+    """Subdivide ``part``; an eye keeps its radius."""
     rows = part.rows
     matrix: csr_matrix = identity(len(positions), format="csr")[rows]
     quads = np.searchsorted(rows, part.quads)
@@ -351,15 +350,15 @@ def _subdivide(part: _Component, base_uv: NDArray[np.float64], positions: NDArra
         uv, uv_quads = split_uv(uv, uv_quads)
     material = np.repeat(part.material, 4**part.levels)
     if part.kind.startswith("eye"):
-        return _eye(part, rows, _Fine(matrix, quads, uv, uv_quads, material), positions)
+        return _eye(rows, _Fine(matrix, quads, uv, uv_quads, material), positions)
     if part.kind == "skin":
         face = np.unique(uv_quads[material == "face"])
         uv[face] = _spread_over_square(uv[face])
     return _Fine(matrix, quads, uv, uv_quads, material)
 
 
-def _eye(part: _Component, rows: NDArray[np.int64], fine: _Fine, positions: NDArray[np.float64]) -> _Fine:
-    """Undo the shrinking of subdivision, map the ball about its gaze (+z) and name the iris.
+def _eye(rows: NDArray[np.int64], fine: _Fine, positions: NDArray[np.float64]) -> _Fine:
+    """Undo the shrinking of subdivision, and map the ball about its gaze (+z).
 
     The map is azimuthal: the pupil lies at (½, ½), and the distance from there is the angle to the gaze over 2 π.
     """
@@ -375,9 +374,7 @@ def _eye(part: _Component, rows: NDArray[np.int64], fine: _Fine, positions: NDAr
     angle = np.arccos(np.clip(ball[:, 2], -1.0, 1.0))
     around = ball[:, :2] / np.maximum(np.linalg.norm(ball[:, :2], axis=1, keepdims=True), 1e-9)
     uv = 0.5 + 0.499 * (angle / np.pi)[:, None] * around
-    iris = angle[fine.quads].mean(axis=1) < np.arcsin(_IRIS_RADIUS / before)
-    side = part.kind.removeprefix("eye_")
-    return _Fine(matrix, fine.quads, uv, fine.quads, np.where(iris, f"iris_{side}", f"sclera_{side}"))
+    return _Fine(matrix, fine.quads, uv, fine.quads, fine.material)
 
 
 def _spread_over_square(uv: NDArray[np.float64]) -> NDArray[np.float64]:
