@@ -1,0 +1,161 @@
+"""The views that results are judged in: the fitted photograph, standard studio views, and crops at 1:1."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.errors import InputError, UsageError
+from recon.face_model.model import MorphableModel
+from recon.fitting.camera import Camera
+from recon.rendering.compositing import composite, over_background
+from recon.rendering.environment import standard_studio
+from recon.rendering.gbuffer import GBufferRenderer
+from recon.rendering.scene import Scene
+from recon.rendering.view import Renderer, View
+
+Float = NDArray[np.float32]
+
+# Degrees by which the camera stands towards the subject's left.
+STUDIO_VIEWS = {"front": 0.0, "three_quarter": 35.0, "three_quarter_right": -35.0}
+VIEWS = ("fitted", *STUDIO_VIEWS)
+
+# 1.2 m: the distance of the synthetic trial and of portrait practice; nearer, the nose grows.
+_DISTANCE_METRES = 1.2
+
+# iBUG landmarks whose weighted mean marks the middle of a crop, on the subject's left and right. The weights are
+# ours: they were chosen so that a crop a third of the face wide shows skin alone.
+_CROPS: dict[str, dict[str, dict[int, float]]] = {
+    "cheek": {
+        "left": {46: 0.30, 35: 0.20, 54: 0.20, 14: 0.30},
+        "right": {41: 0.30, 31: 0.20, 48: 0.20, 2: 0.30},
+    },
+    "forehead": {
+        "left": {22: 0.5, 21: 0.5, 24: 0.5, 19: 0.5, 33: -1.0},
+        "right": {22: 0.5, 21: 0.5, 24: 0.5, 19: 0.5, 33: -1.0},
+    },
+    "jaw": {
+        "left": {11: 0.55, 54: 0.35, 35: 0.10},
+        "right": {5: 0.55, 48: 0.35, 31: 0.10},
+    },
+}
+
+
+def studio_camera(model: MorphableModel, vertices: Float, yaw: float, width: int, height: int) -> Camera:
+    """A portrait camera 1.2 m from the face, turned ``yaw`` degrees towards the subject's left.
+
+    The face (landmarks, from brows to chin) takes 55 % of the picture's smaller side, so that faces of all sizes and
+    all methods are framed alike.
+    """
+    landmarks = model.landmarks(vertices)
+    brow, chin = landmarks[17:27].mean(axis=0), landmarks[8]
+    eyes = landmarks[[36, 45]].mean(axis=0)
+    span = float(np.linalg.norm(brow - chin))
+    target = np.array([eyes[0], 0.5 * (brow[1] + chin[1]) + 0.22 * span, eyes[2] - 0.35 * span])
+    angle = np.radians(yaw)
+    forward = -np.array([np.sin(angle), 0.0, np.cos(angle)])
+    right = np.cross(forward, [0.0, 1.0, 0.0])
+    right /= np.linalg.norm(right)
+    rotation = np.stack([right, np.cross(forward, right), forward])
+    distance = _DISTANCE_METRES / model.metres_per_unit
+    focal = 0.46 * min(width / 0.8, height) * distance / span
+    return Camera(rotation, -rotation @ (target - distance * forward), focal, (width / 2, height / 2), width, height)
+
+
+def render_view(
+    scene: Scene, name: str, width: int = 512, height: int = 640, renderer: Renderer | None = None
+) -> View:
+    """The view called ``name``: ``fitted`` (the scene's camera and light) or one of ``STUDIO_VIEWS``.
+
+    Args:
+        width, height: of studio views, pixels; the fitted view has the photograph's size.
+        renderer: draws it; the g-buffer renderer where None.
+
+    Raises:
+        UsageError: unknown view.
+    """
+    drawn_by = renderer or GBufferRenderer()
+    if name == "fitted":
+        # Lashes are left out: the photograph keeps its own, and ours would fall on the skin around them.
+        return drawn_by.render(scene, lashes=False)
+    if name not in STUDIO_VIEWS:
+        raise UsageError(f"unknown view '{name}'. Known: {', '.join(VIEWS)}.")
+    camera = studio_camera(scene.model, scene.vertices, STUDIO_VIEWS[name], width, height)
+    return drawn_by.render(scene, camera, standard_studio())
+
+
+def standard_view(
+    scene: Scene,
+    name: str,
+    width: int = 512,
+    height: int = 640,
+    renderer: Renderer | None = None,
+    photograph_srgb: Float | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    feather_px: float = 8.0,
+) -> Float:
+    """The picture of the view called ``name``, ``(H, W, 3)`` float32 sRGB-encoded.
+
+    ``fitted`` is composited over ``photograph_srgb`` inside the UV ``mask``; the others stand before neutral grey.
+
+    Raises:
+        UsageError: unknown view, or ``fitted`` without a photograph.
+    """
+    if name == "fitted" and photograph_srgb is None:
+        raise UsageError("view 'fitted' is composited over the photograph: give the photograph.")
+    view = render_view(scene, name, width, height, renderer)
+    if name == "fitted" and photograph_srgb is not None:
+        return composite(photograph_srgb, view, feather_px, mask)
+    return over_background(view)
+
+
+def region_centre(view: View, region: str, side: str = "left") -> tuple[float, float]:
+    """Pixel position (x, y) of the middle of ``cheek``, ``forehead`` or ``jaw`` in a view.
+
+    Args:
+        side: ``left`` or ``right``, the subject's own.
+
+    Raises:
+        UsageError: unknown region or side.
+    """
+    if region not in _CROPS or side not in ("left", "right"):
+        raise UsageError(f"no crop '{side} {region}'. Regions: {', '.join(_CROPS)}; sides: left, right.")
+    weights = _CROPS[region][side]
+    landmarks = view.scene.model.landmarks(view.scene.vertices)
+    point = sum(weight * landmarks[index].astype(np.float64) for index, weight in weights.items())
+    x, y = view.camera.project(np.asarray(point))
+    return float(x), float(y)
+
+
+def region_crop(view: View, region: str, side_px: int, picture: Float | None = None, side: str = "left") -> Float:
+    """A square cut out at 1:1 around a skin region, ``(side_px, side_px, 3)`` float32 sRGB-encoded.
+
+    The place follows from the mesh and the camera alone, so crops of several methods, and of the photograph under the
+    fitted camera, show the same skin. The square is moved inwards where it would leave the picture.
+
+    Args:
+        region: ``cheek``, ``forehead`` or ``jaw``.
+        picture: ``(H, W, 3)`` sRGB-encoded picture to cut from, of the view's size; None takes the view itself.
+        side: ``left`` or ``right``, the subject's own.
+
+    Raises:
+        InputError: the picture is smaller than the crop, or of another size than the view.
+        UsageError: unknown region or side.
+    """
+    height, width = view.alpha.shape
+    shown = over_background(view) if picture is None else picture
+    if shown.shape[:2] != (height, width):
+        raise InputError(f"the picture is {shown.shape[1]}×{shown.shape[0]}, its view {width}×{height}.")
+    if not 0 < side_px <= min(width, height):
+        raise InputError(f"a crop of {side_px} px does not fit into a picture of {width}×{height}.")
+    x, y = region_centre(view, region, side)
+    left = int(np.clip(round(x - side_px / 2), 0, width - side_px))
+    top = int(np.clip(round(y - side_px / 2), 0, height - side_px))
+    return shown[top : top + side_px, left : left + side_px]
+
+
+def with_albedo(scene: Scene, albedo: Float) -> Scene:
+    """The same head, camera and light with another albedo map (for comparisons side by side)."""
+    return replace(scene, albedo=albedo)
