@@ -23,8 +23,7 @@ def assets() -> None:
     """List, fetch, add and verify models, weights and data sets.
 
     Assets are looked for, in this order: at a path that you gave (`assets add`, or the variable
-    MESOFACE_ASSET_<NAME>), in the cache, where other programs have put them, and on the network. Only `assets fetch`
-    and `mesoface demo` use the network.
+    MESOFACE_ASSET_<NAME>), in the cache, where other programs have put them, and, when you `fetch`, on the network.
     """
 
 
@@ -32,7 +31,7 @@ def _human_size(size: int | None) -> str:
     return "" if size is None else f"{size / 1e6:,.0f} MB" if size >= 1e7 else f"{size / 1e6:.1f} MB"
 
 
-@assets.command("list")
+@assets.command("list", short_help="List all: what, licence, size, whether here.")
 @_JSON
 def list_assets(as_json: bool) -> None:
     """List every asset: what it is, its licence, its size, and whether it is on this machine."""
@@ -78,7 +77,7 @@ def _row(name: str) -> dict[str, Any]:
     }
 
 
-@assets.command("fetch")
+@assets.command("fetch", short_help="Download into the cache.")
 @click.argument("names", nargs=-1, metavar="NAME...")
 @click.option("--again", is_flag=True, help="Drop the cached copy first; mends what `assets verify` found damaged.")
 @_QUIET
@@ -103,7 +102,7 @@ def fetch_assets(names: tuple[str, ...], again: bool, quiet: bool) -> None:
         raise AssetError(" ".join(failures))
 
 
-@assets.command("add")
+@assets.command("add", short_help="Use a file or folder of yours.")
 @click.argument("name")
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--forget", is_flag=True, help="Drop the path that was added for NAME; the file stays.")
@@ -119,7 +118,7 @@ def add_asset(name: str, path: Path | None, forget: bool) -> None:
         click.echo(f"{name}: {'forgotten' if known.forget(name) else 'no path had been added'}")
 
 
-@assets.command("verify")
+@assets.command("verify", short_help="Check against checksums.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @_JSON
 def verify_assets(names: tuple[str, ...], as_json: bool) -> None:
@@ -146,7 +145,7 @@ def _told(result: Verification) -> str:
     return f"{result.path}: {result.detail}" if result.path else result.detail
 
 
-@assets.command("where")
+@assets.command("where", short_help="Print where one lies, or the cache.")
 @click.argument("name", required=False)
 def where_asset(name: str | None) -> None:
     """Print where the asset NAME lies; without NAME, the folder of the cache."""
@@ -164,7 +163,7 @@ def database() -> None:
     """
 
 
-@database.command("build")
+@database.command("build", short_help="Turn a test set into a database.")
 @click.option("--data", required=True, metavar="NAME=PATH", help="The people, for example london=faces/london.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the database.")
 @click.option(

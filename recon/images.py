@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from recon.data.subject import Photograph
 from recon.errors import ImageError
@@ -37,6 +37,16 @@ PHOTOGRAPH_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff
 """File name endings, lower case, under which photographs are looked for in folders."""
 
 _DECODE_FAULTS = (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError)  # what Pillow's decoders raise
+# EXIF 2.32, tag 0x0112 → what brings the stored picture upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _guard = threading.Lock()
 
 
@@ -133,12 +143,13 @@ def _decode(image: Image.Image, notes: list[str]) -> NDArray[np.float32]:
         scale = MAX_SIDE / max(original)
         image.draft(None, (round(original[0] * scale), round(original[1] * scale)))
     image.load()
-    upright = ImageOps.exif_transpose(image)
-    if image.getexif().get(0x0112, 1) not in {0, 1}:
-        notes.append("turned upright after its EXIF orientation")
-    reduced = _reduced(upright)
-    if reduced.size != original and reduced.size != original[::-1]:
+    turn = _UPRIGHT.get(image.getexif().get(0x0112, 1))  # after loading: TIFF's decoder turns the picture itself
+    reduced = _reduced(image)  # before turning, so that no second copy of a huge picture is made
+    if reduced.size not in {original, original[::-1]}:
         notes.append(f"reduced from {original[0]}×{original[1]} to {reduced.width}×{reduced.height} pixels")
+    if turn is not None:
+        reduced = reduced.transpose(turn)
+        notes.append("turned upright after its EXIF orientation")
     if reduced.mode.startswith("I"):
         return _deep_grey(reduced, notes)
     colour, alpha = _split_alpha(reduced)

@@ -101,7 +101,7 @@ def _discard(path: Path) -> None:
 
 
 def remove_partials(folder: Path, older_than: float = 3600.0) -> int:
-    """Removes what killed programs left in ``folder`` (not below it) and that is ``older_than`` seconds old; how many."""
+    """Removes what killed programs left in ``folder`` itself and is ``older_than`` seconds old; how many files."""
     now, removed = time.time(), 0
     for path in folder.glob(f".*{PARTIAL_MARK}*"):
         try:

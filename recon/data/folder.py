@@ -38,11 +38,9 @@ def load_folder(path: Path | None) -> TestSet:
     table = path / TABLE
     subjects = _from_table(path, table, skipped) if table.exists() else _from_files(path, skipped)
     if not subjects:
-        seen = f" ({len(skipped)} files were skipped, the first, '{skipped[0][0]}', because {skipped[0][1]})"
-        raise InputError(
-            f"the folder '{path}' holds no usable photograph{seen if skipped else ''}: "
-            f"put {', '.join(sorted(s[1:] for s in PHOTOGRAPH_SUFFIXES))} files in it."
-        )
+        kinds = ", ".join(sorted(suffix[1:] for suffix in PHOTOGRAPH_SUFFIXES))
+        seen = f" (skipped: {len(skipped)}; the first, '{skipped[0][0]}', because {skipped[0][1]})" if skipped else ""
+        raise InputError(f"the folder '{path}' holds no usable photograph{seen}: put {kinds} files in it.")
     return TestSet("folder", tuple(sorted(subjects, key=lambda subject: subject.id)), tuple(skipped))
 
 
