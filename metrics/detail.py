@@ -14,6 +14,8 @@ does not rank detailed ones.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,7 +51,7 @@ def laplacian_bands(
     passes = [masked_gaussian(luma, mask, sigma, TRUNCATE) for sigma in (0.0, *widths)]
     # A black texel has no relative detail; the floor is one step of an 8-bit encoding.
     mean = np.maximum(passes[-1], 1.0 / 255.0)
-    bands = np.stack([(fine - coarse) / mean for fine, coarse in zip(passes[:-1], passes[1:], strict=True)])
+    bands = np.stack([(fine - coarse) / mean for fine, coarse in pairwise(passes)])
     return np.where(mask, bands, 0.0).astype(np.float32)
 
 

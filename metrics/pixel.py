@@ -5,8 +5,9 @@ Images are ``(H, W, 3)`` float32, sRGB-encoded in [0, 1], so the data range is 1
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import numpy as np
-import skimage
 from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter
 from skimage.color import deltaE_ciede2000, rgb2lab
@@ -94,7 +95,7 @@ PSNR = Metric(
     unit="dB",
     direction="higher",
     library="scikit-image",
-    version=skimage.__version__,
+    version=version("scikit-image"),
     parameters={"data_range": 1.0, "cap": PSNR_CAP},
     spaces=_BOTH,
     measure=lambda judged: [psnr(judged.result, judged.reference, judged.region)],
@@ -105,7 +106,7 @@ SSIM = Metric(
     unit="",
     direction="higher",
     library="scikit-image",
-    version=skimage.__version__,
+    version=version("scikit-image"),
     parameters={
         "data_range": 1.0,
         "window": "gaussian",
@@ -123,7 +124,7 @@ DELTA_E = Metric(
     unit="",
     direction="lower",
     library="scikit-image",
-    version=skimage.__version__,
+    version=version("scikit-image"),
     parameters={"illuminant": "D65", "observer": "2"},
     spaces=_BOTH,
     measure=lambda judged: [delta_e(judged.result, judged.reference, judged.region)],

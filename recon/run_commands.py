@@ -1,0 +1,290 @@
+"""The commands ``mesoface run``, ``mesoface demo`` and ``mesoface sheet``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from recon.runs import RunConfig, Summary
+
+DEFAULT_METHODS = "meso,deep,pca,mirror"
+DEMO_METHODS = "meso,pca,mirror"
+DEMO_PROTOCOLS = "identity,blur:3,occlude:right"
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress of work in stages: one bar at a time, named after the stage."""
+    from recon.progress import Progress, progress_bar
+
+    with ExitStack() as stack:
+        current: dict[str, Progress] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in current:
+                stack.close()
+                current.clear()
+                current[stage] = stack.enter_context(progress_bar(stage))
+            current[stage](done, total or None)
+
+        yield progress
+
+
+@click.command()
+@click.option("--data", required=True, metavar="NAME=PATH", help="Test set: folder=PATH, london=PATH, demo.")
+@click.option("--methods", default=DEFAULT_METHODS, show_default=True, help="Methods, comma-separated.")
+@click.option("--protocols", default="identity", show_default=True,
+              help="identity, blur:σ, occlude:left|right, lowres:k, grayscale; comma-separated.")  # fmt: skip
+@click.option("--database", metavar="NAME=PATH|DIR",
+              help="Texture database: a test set (tested people are left out), or a folder.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(min=1), help="Test this many subjects, drawn by --seed.")
+@click.option("--subjects", default="", metavar="A,B,C", help="Test these subjects.")
+@click.option("--size", type=click.IntRange(64, 4096), default=512, show_default=True, help="Albedo side in texels.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seeds the choice of subjects and every method.")
+@click.option("--features", default="auto", show_default=True, help="auto, filter-bank, vgg16-hed or vgg19.")
+@click.option("--face-model", default="auto", show_default=True, help="auto, ict or anny.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: what cores and memory allow.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--renderer", default="gbuffer", show_default=True, help="Renderer of the views.")
+@click.option("--set", "settings", multiple=True, metavar="METHOD.PARAMETER=VALUE", help="A setting of a method.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder; an existing run continues.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bars; of the results only what failed.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary for programs.")
+def run(
+    data: str,
+    methods: str,
+    protocols: str,
+    database: str | None,
+    limit: int | None,
+    subjects: str,
+    size: int,
+    seed: int,
+    features: str,
+    face_model: str,
+    jobs: int | None,
+    device: str,
+    renderer: str,
+    settings: tuple[str, ...],
+    out: Path,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Reconstruct the people of a test set with several methods, and measure the results.
+
+    May be stopped at any point and run again: what is finished is kept, what failed is tried again. Methods,
+    protocols and subjects can be added to a run later.
+    """
+    from recon.data.protocols import parse_protocols
+    from recon.runs.config import RunConfig, load_method, parse_settings
+
+    names = parse_names(methods, "--methods")
+    defaults = {name: load_method(name).defaults for name in names}
+    config = RunConfig(
+        out=out,
+        data=data,
+        methods=names,
+        protocols=parse_protocols(protocols),
+        database=database,
+        limit=limit,
+        subjects=tuple(part.strip() for part in subjects.split(",") if part.strip()),
+        size=size,
+        seed=seed,
+        features=features,
+        face_model=face_model,
+        device=device,
+        renderer=renderer,
+        parameters=parse_settings(settings, defaults),
+        jobs=jobs,
+    )
+    return carry_out(config, quiet, as_json)
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True,
+              help="Run folder.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: what cores and memory allow.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bars; of the results only what failed.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary for programs.")
+def demo(out: Path, jobs: int | None, quiet: bool, as_json: bool) -> int:
+    """Try everything on the embedded people: reconstruct, measure, compare, draw a contact sheet.
+
+    Needs no data and no weights: NASA's public-domain portrait of Eileen Collins and a few computer-made people, with
+    a texture database of other computer-made people.
+    """
+    from recon.data.protocols import parse_protocols
+    from recon.runs.config import RunConfig
+
+    config = RunConfig(
+        out=out,
+        data="demo",
+        methods=parse_names(DEMO_METHODS, "--methods"),
+        protocols=parse_protocols(DEMO_PROTOCOLS),
+        database="synthetic",
+        features="filter-bank",
+        face_model="anny",
+        device="cpu",
+        jobs=jobs,
+    )
+    code = carry_out(config, quiet, as_json, sheet=out / "report" / "sheet.png")
+    if not quiet and not as_json:
+        click.echo(_next_steps(out))
+    return code
+
+
+def _next_steps(out: Path) -> str:
+    return "\n".join(
+        [
+            "",
+            "What next:",
+            f"  look at the contact sheet     {out / 'report' / 'sheet.png'}",
+            f"  see skin at full size         mesoface sheet {out} --crops --protocol occlude:right",
+            f"  the numbers, for programs     mesoface compare {out} --format json",
+            "  your own photographs          mesoface run --data folder=PATH --methods pca,mirror,meso \\",
+            "                                    --database synthetic --out runs/first",
+            "  real faces as database        mesoface assets fetch london, then --database london",
+        ]
+    )
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--protocol", help="Protocol to show; default: the first of the run.")
+@click.option("--crops", is_flag=True, help="Add cheek, forehead and jaw at full size.")
+@click.option("--methods", default="", help="Methods to show, comma-separated; default: all of the run.")
+@click.option("--subjects", default="", metavar="A,B,C", help="Subjects to show; default: all of the run.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Picture to write; default: in RUN/report."
+)
+def sheet(run: Path, protocol: str | None, crops: bool, methods: str, subjects: str, out: Path | None) -> None:
+    """Draw a contact sheet of the run folder RUN: subjects down, methods across, the photograph first."""
+    from recon.runs.folder import RunFolder
+    from recon.sheet import draw_sheet
+
+    folder = RunFolder(run)
+    written = draw_sheet(
+        folder,
+        protocol=protocol,
+        crops=crops,
+        methods=[name.strip() for name in methods.split(",") if name.strip()],
+        subjects=[name.strip() for name in subjects.split(",") if name.strip()],
+        out=out,
+    )
+    click.echo(str(written))
+
+
+def parse_names(text: str, option: str) -> tuple[str, ...]:
+    """A comma-separated list, each once, in the order given.
+
+    Raises:
+        UsageError: the list is empty.
+    """
+    from recon.errors import UsageError
+
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise UsageError(f"{option} names nothing: give at least one, separated by commas.")
+    return names
+
+
+def carry_out(config: RunConfig, quiet: bool, as_json: bool, sheet: Path | None = None) -> int:
+    """Run, measure, and print what was made; the exit code."""
+    from metrics.compare import compare
+    from metrics.evaluate import evaluate
+    from recon.errors import EXIT_DONE, EXIT_PARTIAL
+    from recon.progress import be_quiet
+    from recon.runs import execute
+
+    if quiet:
+        be_quiet()
+    with stages() as progress:
+        summary = execute(config, progress)
+        evaluation = evaluate(summary.folder, progress, jobs=config.jobs)
+        if sheet is not None:
+            from recon.sheet import draw_sheet
+
+            progress("drawing the contact sheet", 0, 0)
+            for protocol in config.protocols:
+                target = sheet if protocol is config.protocols[0] else sheet.with_stem(f"sheet-{protocol.folder}")
+                draw_sheet(summary.folder, protocol=protocol.name, out=target)
+    table = compare(summary.folder)
+    if as_json:
+        click.echo(json.dumps(_for_programs(summary, table, list(evaluation.problems)), indent=2, ensure_ascii=False))
+    else:
+        _print_summary(summary, table, list(evaluation.problems), quiet)
+    return EXIT_PARTIAL if summary.failed or evaluation.problems else EXIT_DONE
+
+
+def _for_programs(summary: Summary, table: list[dict[str, Any]], problems: list[str]) -> dict[str, Any]:
+    def listed(outcomes: tuple[Any, ...]) -> list[dict[str, str]]:
+        return [
+            {
+                "method": outcome.key.method,
+                "protocol": outcome.key.protocol,
+                "subject": outcome.key.subject,
+                "error": outcome.kind,
+                "message": outcome.message,
+            }
+            for outcome in outcomes
+        ]
+
+    return {
+        "run": str(summary.folder.path),
+        "subjects": list(summary.subjects),
+        "made": len(summary.made),
+        "kept": summary.kept,
+        "failed": listed(summary.failed),
+        "not_applicable": listed(summary.not_applicable),
+        "not_measured": problems,
+        "notes": list(summary.notes),
+        "comparison": table,
+    }
+
+
+def _print_summary(summary: Summary, table: list[dict[str, Any]], problems: list[str], quiet: bool) -> None:
+    from rich.console import Console
+
+    from metrics.compare import print_tables
+
+    console = Console()
+    if not quiet:
+        print_tables(table, console)
+        _print_made(summary, console)
+        for note in summary.notes:
+            console.print(f"note: {note}", style="dim", markup=False)
+    trouble = Console(stderr=True) if quiet else console
+    for reason, keys in _by_reason(summary).items():
+        trouble.print(f"[bold red]failed[/] ({len(keys)}): {', '.join(keys[:4])}{' …' if len(keys) > 4 else ''}")
+        trouble.print(f"  {reason}", markup=False)
+    for line in problems:
+        trouble.print(f"not measured: {line}", markup=False)
+    if summary.failed:
+        trouble.print("Run the same command again to try what failed once more.")
+
+
+def _print_made(summary: Summary, console: Console) -> None:
+    from rich.table import Table
+
+    rows = Table(title=f"run {summary.folder.path}", title_justify="left", title_style="bold")
+    for heading in ("subjects", "made now", "there already", "not applicable", "failed"):
+        rows.add_column(heading, justify="right")
+    counts = (len(summary.subjects), len(summary.made), summary.kept, len(summary.not_applicable), len(summary.failed))
+    rows.add_row(*(str(count) for count in counts))
+    console.print(rows)
+    for outcome in {(o.key.method, o.message): o for o in summary.not_applicable}.values():
+        console.print(f"{outcome.key.method} does not apply: {outcome.message}", style="dim", markup=False)
+
+
+def _by_reason(summary: Summary) -> dict[str, list[str]]:
+    """Failed results by what went wrong, so that one cause is said once."""
+    found: dict[str, list[str]] = {}
+    for outcome in summary.failed:
+        found.setdefault(outcome.message, []).append(str(outcome.key))
+    return found

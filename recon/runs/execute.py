@@ -1,0 +1,317 @@
+"""Carry out a run: settle what is asked, prepare the database, and work through the subjects in processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from recon.data.subject import Subject, TestSet
+from recon.errors import DatabaseError, UsageError
+from recon.face_model.model import MorphableModel
+from recon.methods.contract import Method
+from recon.runs.config import RunConfig, choose_subjects, default_jobs, load_method, made_with, resolve_device
+from recon.runs.folder import FORMAT, ResultKey, RunFolder, merged_config, write_config
+from recon.runs.lock import locked
+from recon.runs.pool import Died, Reported, work_through
+from recon.runs.subject import Outcome, SubjectTask, WorkOrder, prepare_worker, write_failure
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is going on, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to.
+
+    Attributes:
+        folder: the run folder.
+        subjects: ids of the tested subjects.
+        kept: results that were there already.
+        made: results made now.
+        failed: what failed and why.
+        not_applicable: methods that do not apply to a subject, with their reason.
+        notes: what the user should know: the choice of subjects, pictures that were skipped.
+    """
+
+    folder: RunFolder
+    subjects: tuple[str, ...]
+    kept: int
+    made: tuple[ResultKey, ...]
+    failed: tuple[Outcome, ...]
+    not_applicable: tuple[Outcome, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A run whose every choice is settled."""
+
+    config: RunConfig
+    test_set: TestSet
+    subjects: tuple[Subject, ...]
+    order: WorkOrder
+    record: dict[str, Any]
+    notes: tuple[str, ...] = field(default=())
+
+
+def execute(config: RunConfig, progress: Progress) -> Summary:
+    """Make what the run folder lacks.
+
+    Nothing that is finished is repeated, what failed is tried again, and one failing subject never stops the others.
+
+    Raises:
+        UsageError: settings that contradict each other or the run that exists.
+        AssetError, InputError: what all subjects need is missing or unusable.
+        DatabaseError: tested people are in the database, or too few are left.
+        StorageError: the disk is full; everything finished is kept.
+        KeyboardInterrupt: stopped by the user; everything finished is kept.
+    """
+    folder = RunFolder(config.out)
+    if config.out.exists() and not config.out.is_dir():
+        raise UsageError(f"--out '{config.out}' is a file: name a folder.")
+    if config.out.is_dir() and not folder.config.is_file() and any(_foreign(config.out)):
+        raise UsageError(f"--out '{config.out}' is not empty and no run: name a new folder.")
+    with locked(folder.lock, f"run '{config.out}'"):
+        plan = settle(config, progress)
+        write_config(folder, plan.record)
+        return _carry_out(plan, folder, progress)
+
+
+def _foreign(path: Path) -> list[str]:
+    return [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
+
+
+def settle(config: RunConfig, progress: Progress) -> Plan:
+    """Every ``auto`` resolved, subjects chosen, the database built or opened, and all checked against ``run.json``."""
+    from recon.data import load_test_set
+    from recon.face_model import load_face_model
+
+    folder = RunFolder(config.out)
+    present = folder.read_config() if folder.config.is_file() else None
+    config = _auto_as_before(config, present)
+    methods = {name: load_method(name) for name in config.methods}
+    parameters = {name: {**method.defaults, **config.parameters.get(name, {})} for name, method in methods.items()}
+
+    progress("reading the data set", 0, 0)
+    test_set = load_test_set(config.data)
+    subjects = choose_subjects(test_set, config.subjects, config.limit, config.seed)
+    notes = [_choice_note(config, test_set, subjects)] if len(subjects) < len(test_set) else []
+    notes += [f"{name} was skipped: {why}" for name, why in test_set.skipped]
+
+    progress("loading the face model", 0, 0)
+    model = load_face_model(config.face_model)
+    tested = sorted({subject.id for subject in subjects} | set(present["subjects"] if present else ()))
+    database, described = _database(config, test_set, tested, model, methods, progress)
+    config = replace(config, device=resolve_device(config.device))
+    settings = {
+        "data": test_set.name,
+        "face_model": {"name": model.name, "version": model.version},
+        "database": described,
+        "size": config.size,
+        "seed": config.seed,
+        "features": _features(config.features),
+        "device": config.device,
+        "renderer": config.renderer,
+    }
+    wanted = {
+        "format": FORMAT,
+        "settings": settings,
+        "methods": _plain(parameters),
+        "protocols": [protocol.name for protocol in config.protocols],
+        "subjects": [subject.id for subject in subjects],
+        "sources": {"data": config.data, "database": config.database},
+        "notes": notes,
+        "assets": _assets_used(config.features),
+        "made_with": [made_with(config.device)],
+    }
+    order = WorkOrder(
+        out=config.out,
+        methods=parameters,
+        face_model=model.name,
+        database=database,
+        tested=tuple(tested),
+        size=config.size,
+        seed=config.seed,
+        features=config.features,
+        device=config.device,
+        renderer=config.renderer,
+    )
+    return Plan(config, test_set, subjects, order, merged_config(folder, wanted), tuple(notes))
+
+
+def _auto_as_before(config: RunConfig, present: Mapping[str, Any] | None) -> RunConfig:
+    """``auto`` in a run that exists means what it meant when the run began, so that it can always be continued."""
+    if present is None:
+        return config
+    before = present["settings"]
+    return replace(
+        config,
+        features=before["features"]["asked"] if config.features == "auto" else config.features,
+        device=before["device"] if config.device == "auto" else config.device,
+        face_model=before["face_model"]["name"] if config.face_model == "auto" else config.face_model,
+    )
+
+
+def _choice_note(config: RunConfig, test_set: TestSet, subjects: tuple[Subject, ...]) -> str:
+    how = "named by the user" if config.subjects else f"drawn with seed {config.seed}"
+    return f"{len(subjects)} of the {len(test_set)} subjects of '{test_set.name}' are tested, {how}."
+
+
+def _plain(parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    from recon.runs.subject import plain
+
+    return {name: plain(dict(values)) for name, values in parameters.items()}
+
+
+def _features(name: str) -> dict[str, str]:
+    """The extractor that was asked for, and the trained trunk that ``auto`` stands for on this machine today."""
+    from recon.texture.features import resolve_extractor
+
+    return {"asked": name, "trunk": resolve_extractor(name, learned_first=True)}
+
+
+def _assets_used(features: str) -> dict[str, str]:
+    """sha256 of the weight files that this run reads, by name; the face model has its own version."""
+    from recon import assets
+
+    found = {}
+    for name in ("dlib-landmarks", _features(features)["trunk"]):
+        path = assets.locate(name) if name in assets.ASSETS else None
+        if path is not None and path.is_file():
+            found[name] = assets.file_sha256(path)
+    return found
+
+
+def _database(
+    config: RunConfig,
+    test_set: TestSet,
+    tested: list[str],
+    model: MorphableModel,
+    methods: Mapping[str, Method],
+    progress: Progress,
+) -> tuple[Path | None, dict[str, Any] | None]:
+    """Folder of the database and what identifies it for this run; builds it where a test set was named."""
+    from recon.texture.database import open_database
+
+    if config.database is None:
+        needing = [name for name, method in methods.items() if method.needs_database]
+        if needing:
+            raise UsageError(
+                f"{', '.join(needing)} cannot work without a texture database: add --database {config.data} "
+                "(the subjects that are not tested) or a folder made by 'mesoface database build'."
+            )
+        return None, None
+    given = Path(config.database).expanduser()
+    folder = given if (given / "database.json").is_file() else _built(config, test_set, tested, model, progress)
+    database = open_database(folder, model).without(tested)
+    database.require_enough()
+    return folder, {"identity": database.identity, "people": len(database)}
+
+
+def _built(config: RunConfig, test_set: TestSet, tested: list[str], model: MorphableModel, progress: Progress) -> Path:
+    """A database made of a test set less the tested subjects, in the cache folder, keyed by content."""
+    from recon import assets
+    from recon.data import load_test_set
+    from recon.texture.database import build_database
+
+    specification = str(config.database)
+    source = test_set if specification == config.data else _database_source(specification, load_test_set)
+    rest = [subject for subject in source.subjects if subject.id not in tested]
+    if not rest:
+        raise DatabaseError(
+            f"all {len(source)} subjects of '{specification}' are tested, so none is left for the database: "
+            "test fewer (--limit or --subjects), or name another --database."
+        )
+    key = content_key(rest, model, config.size)
+    folder = assets.cache_folder() / "databases" / f"{source.name}-{config.size}-{key}"
+    with locked(folder.with_name(folder.name + ".lock"), f"texture database '{folder.name}'"):
+        if not (folder / "database.json").is_file():
+            build_database(
+                source,
+                model,
+                folder,
+                config.size,
+                exclude=tested,
+                jobs=config.jobs or default_jobs(len(rest)),
+                progress=lambda done, total: progress("building the texture database", done, total),
+            )
+    return folder
+
+
+def _database_source(specification: str, load_test_set: Callable[[str], TestSet]) -> TestSet:
+    from recon.data import DATASETS
+
+    name = specification.partition("=")[0]
+    if name not in DATASETS and Path(specification).expanduser().exists():
+        raise DatabaseError(
+            f"'{specification}' is not a finished texture database (no database.json): build it with "
+            "'mesoface database build', or name a test set such as london=PATH."
+        )
+    return load_test_set(specification)
+
+
+def content_key(subjects: list[Subject], model: MorphableModel, size: int) -> str:
+    """Names a database by what goes into it: people, the bytes of their photographs, face model, size."""
+    digest = hashlib.sha256(f"{model.name} {model.version} {size}".encode())
+    for subject in subjects:
+        digest.update(subject.id.encode())
+        digest.update(hashlib.sha256(subject.photograph.read_bytes()).digest())
+        if subject.truth is not None:
+            digest.update(hashlib.sha256(subject.truth.albedo.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def pending(plan: Plan, folder: RunFolder) -> tuple[list[SubjectTask], int, list[Outcome]]:
+    """What is still to be made, how many results are there, and which methods said that they do not apply."""
+    tasks, kept, set_aside = [], 0, []
+    for subject in plan.subjects:
+        work = []
+        for protocol in plan.config.protocols:
+            missing = []
+            for method in plan.config.methods:
+                key = ResultKey(method, protocol.name, subject.id)
+                reason = folder.not_applicable(key)
+                if reason is not None:
+                    set_aside.append(Outcome(key, "not applicable", message=reason))
+                elif folder.finished(key) is not None:
+                    kept += 1
+                else:
+                    missing.append(method)
+            if missing:
+                work.append((protocol, tuple(missing)))
+        if work:
+            tasks.append(SubjectTask(subject, tuple(work)))
+    return tasks, kept, set_aside
+
+
+def _carry_out(plan: Plan, folder: RunFolder, progress: Progress) -> Summary:
+    tasks, kept, set_aside = pending(plan, folder)
+    total = sum(len(task.result_keys()) for task in tasks)
+    jobs = min(plan.config.jobs or default_jobs(len(tasks)), max(1, len(tasks)))
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    outcomes: dict[ResultKey, Outcome] = {}
+    progress("reconstructing", 0, total)
+    for event in work_through(tasks, prepare_worker, plan.order, jobs=jobs, threads=threads):
+        if isinstance(event, Reported):
+            outcomes[event.content.key] = event.content
+        elif isinstance(event, Died):
+            for key in event.task.result_keys():
+                if key not in outcomes and folder.finished(key) is None:
+                    outcomes[key] = write_failure(folder, key, "WorkerDied", event.reason)
+        progress("reconstructing", len(outcomes), total)
+    by_state: dict[str, list[Outcome]] = {"made": [], "failed": [], "not applicable": list(set_aside)}
+    for outcome in outcomes.values():
+        by_state[outcome.state].append(outcome)
+    return Summary(
+        folder=folder,
+        subjects=tuple(subject.id for subject in plan.subjects),
+        kept=kept,
+        made=tuple(sorted((o.key for o in by_state["made"]), key=str)),
+        failed=tuple(sorted(by_state["failed"], key=lambda o: str(o.key))),
+        not_applicable=tuple(sorted(by_state["not applicable"], key=lambda o: str(o.key))),
+        notes=plan.notes,
+    )

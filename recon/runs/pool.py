@@ -1,0 +1,216 @@
+"""Worker processes that may die without taking the run with them.
+
+``concurrent.futures`` gives up on all work when one worker is killed and cannot say which task was to blame, which is
+what happens when a machine runs out of memory; here the task of a dead worker is reported and a new worker goes on.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from recon.errors import MesofaceError, StorageError
+
+Report = Callable[[Any], None]
+Work = Callable[[Any, Report], None]
+Prepare = Callable[[Any], Work]
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A worker reports something while it works on ``task``."""
+
+    task: Any
+    content: Any
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A worker is done with ``task``."""
+
+    task: Any
+
+
+@dataclass(frozen=True)
+class Died:
+    """The worker of ``task`` ended in the middle; ``reason`` says how, in words."""
+
+    task: Any
+    reason: str
+
+
+Event = Reported | Finished | Died
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """What stops a whole run: the worker could not start, or the disk is full."""
+
+    error: MesofaceError | None
+    text: str
+
+
+class _Worker:
+    """One process, its pipe, and the task it has."""
+
+    def __init__(self, prepare: Prepare, argument: Any, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(
+            target=_serve, args=(theirs, prepare, argument, threads), daemon=True, name="mesoface-worker"
+        )
+        with _threads_in_environment(threads):
+            self.process.start()
+        theirs.close()
+        self.ready = False
+        self.task: Any = None
+
+    def give(self, task: Any) -> None:
+        self.task = task
+        self.connection.send(task)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+    def epitaph(self) -> str:
+        """How the process ended, in words."""
+        self.process.join()
+        code = self.process.exitcode or 0
+        if code < 0:
+            name = signal.Signals(-code).name
+            if name in {"SIGKILL", "SIGTERM"}:
+                return f"the worker process was killed ({name}), most likely for want of memory: try fewer --jobs"
+            return f"the worker process crashed ({name})"
+        return f"the worker process ended by itself with code {code}"
+
+
+def work_through(tasks: Sequence[Any], prepare: Prepare, argument: Any, *, jobs: int, threads: int) -> Iterator[Event]:
+    """Work on ``tasks`` in ``jobs`` processes; yields what happens, in the order in which it happens.
+
+    Args:
+        prepare: module-level function that a worker calls once with ``argument`` (to load what all tasks share) and
+            that returns the function ``work(task, report)``. Exceptions of ``work`` end the run, so it handles those
+            of its task.
+        threads: threads a worker may use.
+
+    Raises:
+        MesofaceError: a worker could not be prepared, or cannot write.
+        RuntimeError: a defect in ``prepare`` or ``work``, with the worker's traceback.
+    """
+    waiting = list(tasks)[::-1]
+    workers: list[_Worker] = []
+    try:
+        while waiting or any(worker.task is not None for worker in workers):
+            unready = sum(not worker.ready for worker in workers)
+            while len(workers) < jobs and len(waiting) > unready:
+                workers.append(_Worker(prepare, argument, threads))
+                unready += 1
+            for worker in [w for w in workers if w.connection in wait([w.connection for w in workers])]:
+                yield from _attend(worker, workers, waiting)
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def _attend(worker: _Worker, workers: list[_Worker], waiting: list[Any]) -> Iterator[Event]:
+    """Take one message of a worker, and give it its next task if it is free."""
+    try:
+        message = worker.connection.recv()
+    except (EOFError, ConnectionResetError):
+        workers.remove(worker)
+        reason = worker.epitaph()
+        worker.stop()
+        if not worker.ready:
+            raise MesofaceError(f"{reason} (while loading the face model and the database).") from None
+        if worker.task is not None:
+            yield Died(worker.task, reason)
+        return
+    if isinstance(message, _Trouble):
+        raise message.error or RuntimeError(f"a worker failed:\n{message.text}")
+    if isinstance(message, Reported):
+        yield message
+        return
+    worker.ready = True
+    if isinstance(message, Finished):
+        worker.task = None
+        yield message
+    if waiting:
+        worker.give(waiting.pop())
+    else:
+        workers.remove(worker)
+        worker.stop()
+
+
+def _serve(connection: Connection, prepare: Prepare, argument: Any, threads: int) -> None:
+    """The worker: prepare once, then one task after the other until the pipe closes."""
+    # Ctrl-C goes to the whole group of processes; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent()
+    try:
+        work = prepare(argument)
+        _limit_torch(threads)
+        connection.send("ready")
+        while True:
+            task = connection.recv()
+
+            def report(content: Any, task: Any = task) -> None:
+                connection.send(Reported(task, content))
+
+            work(task, report)
+            connection.send(Finished(task))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+    except MesofaceError as error:
+        connection.send(_Trouble(error, ""))
+    except OSError as error:
+        connection.send(_Trouble(StorageError(f"{error.strerror or error}: {error.filename or 'the run folder'}."), ""))
+    except Exception:
+        connection.send(_Trouble(None, traceback.format_exc()))
+
+
+def _limit_torch(threads: int) -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone (killed), so that no orphan goes on writing into the run folder."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _threads_in_environment(threads: int) -> Iterator[None]:
+    """Numerical libraries read their thread count from the environment when they load, so it is set for the child."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,457 @@
+"""All that a run makes of one subject: fit once a state of the photograph, observe once a protocol, then each method.
+
+Runs inside a worker process. Whatever fails is written down beside where the result would be and the next piece goes
+on; only a disk that cannot be written ends the run.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recon.colour import linear_to_srgb
+from recon.data.protocols import Protocol
+from recon.data.subject import Photograph, Subject
+from recon.errors import DatabaseError, InputError, MesofaceError, StorageError
+from recon.fitting.fit import AlbedoModel
+from recon.fitting.landmarks import Landmarks
+from recon.images import read_photograph, write_png
+from recon.methods.contract import Context, Method, Reconstruction
+from recon.runs.config import load_method
+from recon.runs.folder import ResultKey, RunFolder, file_hashes
+from recon.runs.pool import Report
+from recon.runs.views import crop_box, cropped, fitted_view, judged_view, scene_of, write_head
+from recon.storage import make_folder, read_json, write_json
+from recon.texture.database import TextureDatabase, open_database
+from recon.texture.observation import Observation
+from recon.texture.observe import observe, unwrap_reference, withheld_pixels
+
+# What the withheld half of a photograph is painted with, so that no method can read it.
+WITHHELD_GREY = np.float32(0.5)
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """What every worker of a run needs; travels to it once.
+
+    Attributes:
+        out: run folder.
+        methods: parameters of each method, defaults included.
+        database: folder of the texture database, or None.
+        tested: ids of all subjects of the run, none of whom may be in the database.
+    """
+
+    out: Path
+    methods: Mapping[str, Mapping[str, Any]]
+    face_model: str
+    database: Path | None
+    tested: tuple[str, ...]
+    size: int
+    seed: int
+    features: str
+    device: str
+    renderer: str
+
+
+@dataclass(frozen=True)
+class SubjectTask:
+    """One subject and what is still to be made of it: a protocol with the methods that lack a result."""
+
+    subject: Subject
+    work: tuple[tuple[Protocol, tuple[str, ...]], ...]
+
+    def result_keys(self) -> list[ResultKey]:
+        """The results to be made."""
+        return [ResultKey(m, protocol.name, self.subject.id) for protocol, methods in self.work for m in methods]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one result.
+
+    Attributes:
+        state: ``made``, ``failed`` or ``not applicable``.
+        kind: type of the error, where it failed.
+        message: why, where it was not made.
+    """
+
+    key: ResultKey
+    state: str
+    kind: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A subject under a protocol, ready for the methods."""
+
+    protocol: Protocol
+    given: Photograph
+    observation: Observation
+    box: tuple[int, int, int, int]
+    timings: Mapping[str, float]
+
+
+class SubjectWorker:
+    """Holds what all subjects share: face model, database, methods; called with a :class:`SubjectTask`."""
+
+    def __init__(self, order: WorkOrder) -> None:
+        from recon.face_model import load_face_model
+
+        self.order = order
+        self.folder = RunFolder(order.out)
+        self.model = load_face_model(order.face_model)
+        self.methods: dict[str, Method] = {name: load_method(name) for name in order.methods}
+        self.database: TextureDatabase | None = None
+        if order.database is not None:
+            self.database = open_database(order.database, self.model).without(order.tested)
+            self.database.require_enough()
+        self._albedo_models: dict[str, AlbedoModel] = {}
+
+    def __call__(self, task: SubjectTask, report: Report) -> None:
+        """Makes what ``task`` lacks; reports an :class:`Outcome` for each result.
+
+        Raises:
+            StorageError: the disk is full or cannot be written.
+        """
+        try:
+            photograph = read_photograph(task.subject.photograph)
+            database = self._database_for(task.subject, photograph)
+            self._write_subject(task.subject, photograph)
+        except StorageError:
+            raise
+        except Exception as error:
+            self._fail_all(task.result_keys(), error, report)
+            return
+        landmarks: dict[str, Landmarks] = {}
+        for protocol, methods in task.work:
+            keys = [ResultKey(name, protocol.name, task.subject.id) for name in methods]
+            try:
+                prepared = self._prepare(task.subject, photograph, protocol, database, landmarks)
+            except StorageError:
+                raise
+            except Exception as error:
+                self._fail_all(keys, error, report)
+                continue
+            for key in keys:
+                report(self._attempt(key, task.subject, photograph, prepared, database))
+
+    def _database_for(self, subject: Subject, photograph: Photograph) -> TextureDatabase | None:
+        """The database without this person, by id and by photograph; checked, not trusted."""
+        if self.database is None:
+            return None
+        database = self.database
+        if photograph.sha256 in database.hashes or subject.id in database.ids:
+            database = database.without([subject.id], [photograph.sha256])
+            database.require_enough()
+        leaked = sorted(set(database.ids) & {subject.id, *self.order.tested})
+        if leaked or photograph.sha256 in database.hashes:
+            raise DatabaseError(
+                f"the texture database still holds {', '.join(leaked) or 'the photograph of ' + subject.id} after "
+                "the tested subjects were taken out: build it again, excluding them."
+            )
+        return database
+
+    def _write_subject(self, subject: Subject, photograph: Photograph) -> None:
+        """The undegraded photograph and what is known of the subject, once."""
+        folder = self.folder.reference(subject.id)
+        known = folder / "subject.json"
+        record = {
+            "id": subject.id,
+            "source": subject.source,
+            "photograph": subject.photograph.name,
+            "sha256": photograph.sha256,
+            "notes": list(photograph.notes),
+            "size": [photograph.srgb.shape[1], photograph.srgb.shape[0]],
+            "attributes": dict(subject.attributes),
+            "synthetic": subject.synthetic,
+            "licence": {
+                "name": subject.licence.name,
+                "citation": subject.licence.citation,
+                "redistributable": subject.licence.redistributable,
+            },
+        }
+        if known.is_file():
+            before = read_json(known)
+            if before["sha256"] != photograph.sha256:
+                raise InputError(
+                    f"{subject.photograph.name} has changed since this run began: run again into another folder "
+                    "with --out, or put the old photograph back."
+                )
+        if subject.truth is not None:
+            truth = np.load(subject.truth.albedo).astype(np.float32)
+            write_png(folder / "truth.png", linear_to_srgb(truth))
+            write_png(folder / "truth_mask.png", np.load(subject.truth.mask).astype(bool))
+        write_png(folder / "photo.png", photograph.srgb)
+        write_json(known, record)
+
+    def _prepare(
+        self,
+        subject: Subject,
+        photograph: Photograph,
+        protocol: Protocol,
+        database: TextureDatabase | None,
+        landmarks: dict[str, Landmarks],
+    ) -> Prepared:
+        """Degrades, fits and observes; writes the reference that all methods are judged against."""
+        from recon.fitting import detect_landmarks, fit_face
+
+        started = time.perf_counter()
+        given = protocol.given(photograph)
+        state = protocol.name if protocol.degrades_photograph else "as taken"
+        if state not in landmarks:
+            landmarks[state] = detect_landmarks(given)
+        hidden = None
+        if protocol.withheld_side:
+            # Painted over before anything reads a colour, so the withheld half cannot leak into fit or texture.
+            hidden = withheld_pixels(landmarks[state].points, given.srgb.shape[:2], protocol.withheld_side)
+            given = replace(given, srgb=np.where(hidden[..., None], WITHHELD_GREY, given.srgb))
+        fit = fit_face(
+            given,
+            self.model,
+            albedo_model=self._albedo_model(database),
+            landmarks=landmarks[state],
+            ignore=hidden,
+        )
+        fitted = time.perf_counter()
+        observation = observe(given, protocol, self.model, self.order.size, fit=fit)
+        observed = time.perf_counter()
+        box = crop_box(self.model, fit)
+        prepared = Prepared(protocol, given, observation, box, {"fit": fitted - started, "observe": observed - fitted})
+        if self.folder.reference_record(subject.id, protocol.name) is None:
+            self._write_reference(subject, photograph, prepared)
+        return prepared
+
+    def _albedo_model(self, database: TextureDatabase | None) -> AlbedoModel | None:
+        """Vertex albedo of the database, for the photometric fit; computed once a set of people."""
+        if database is None:
+            return None
+        if database.identity not in self._albedo_models:
+            from recon.texture.vertex_albedo import albedo_model
+
+            self._albedo_models = {database.identity: albedo_model(database)}
+        return self._albedo_models[database.identity]
+
+    def _write_reference(self, subject: Subject, photograph: Photograph, prepared: Prepared) -> None:
+        """The undegraded photograph unwrapped with the very fit and light that the methods have."""
+        name = prepared.protocol.name
+        folder = self.folder.judged(subject.id, name)
+        reference = unwrap_reference(photograph, prepared.observation, self.model)
+        write_png(self.folder.given(subject.id, name), prepared.given.srgb)
+        maps = {"skin": reference.skin, "visible": reference.visible, "withheld": prepared.observation.withheld}
+        write_png(folder / "albedo.png", linear_to_srgb(reference.albedo))
+        for stem, mask in maps.items():
+            write_png(folder / f"{stem}.png", mask)
+        fit = prepared.observation.fit
+        in_image = {key: maps[key] for key in ("skin", "withheld")}
+        seen = judged_view(self.model, fit, reference.albedo, prepared.box, in_image)
+        for stem, mask in seen.masks.items():
+            write_png(folder / f"image_{stem}.png", mask)
+        files = ["albedo.png", *(f"{stem}.png" for stem in maps), *(f"image_{stem}.png" for stem in seen.masks)]
+        write_json(
+            folder / "reference.json",
+            {
+                "subject": subject.id,
+                "protocol": name,
+                "crop": list(prepared.box),
+                "places": plain(seen.places),
+                "fit": {
+                    "identity": fit.identity,
+                    "expression": fit.expression,
+                    "landmarks": fit.landmarks,
+                    "camera": {
+                        "rotation": fit.camera.rotation,
+                        "translation": fit.camera.translation,
+                        "focal": float(fit.camera.focal),
+                        "principal": [float(value) for value in fit.camera.principal],
+                        "width": fit.camera.width,
+                        "height": fit.camera.height,
+                    },
+                    "lighting": fit.lighting.coefficients,
+                    **fit_summary(prepared.observation),
+                },
+                "files": file_hashes(folder, files),
+            },
+        )
+
+    def _attempt(
+        self,
+        key: ResultKey,
+        subject: Subject,
+        photograph: Photograph,
+        prepared: Prepared,
+        database: TextureDatabase | None,
+    ) -> Outcome:
+        """One method on one prepared subject."""
+        method = self.methods[key.method]
+        context = Context(
+            model=self.model,
+            observation=prepared.observation,
+            database=database,
+            features=self.order.features,
+            size=self.order.size,
+            seed=self.order.seed,
+            device=self.order.device,
+            truth=subject.truth if key.method == "lightstage" else None,
+            parameters=dict(self.order.methods[key.method]),
+        )
+        try:
+            reason = method.applies(context)
+            if reason is not None:
+                return self._set_aside(key, reason)
+            started = time.perf_counter()
+            made = method.reconstruct(prepared.given, context)
+            seconds = time.perf_counter() - started
+            self._check(made, key)
+            self._write_result(key, photograph, prepared, context, made, seconds)
+        except StorageError:
+            raise
+        except Exception as error:
+            return self._fail(key, error)
+        return Outcome(key, "made")
+
+    def _check(self, made: Reconstruction, key: ResultKey) -> None:
+        """A method's answer keeps the contract; those of outside packages may not."""
+        size = self.order.size
+        if made.albedo.shape != (size, size, 3) or made.mask.shape != (size, size):
+            raise InputError(
+                f"method '{key.method}' gave an albedo of shape {made.albedo.shape} and a mask of shape "
+                f"{made.mask.shape}; {size}×{size} texels were asked for."
+            )
+        if not np.isfinite(made.albedo[made.mask]).all():
+            raise InputError(f"method '{key.method}' gave an albedo that is not finite where it vouches for it.")
+
+    def _write_result(
+        self,
+        key: ResultKey,
+        photograph: Photograph,
+        prepared: Prepared,
+        context: Context,
+        made: Reconstruction,
+        seconds: float,
+    ) -> None:
+        folder = self.folder.result(key)
+        clear(folder)
+        write_png(folder / "albedo.png", linear_to_srgb(np.nan_to_num(made.albedo)))
+        write_png(folder / "mask.png", made.mask.astype(bool))
+        scene = scene_of(self.model, made, prepared.box)
+        write_head(folder / "head.glb", scene)
+        started = time.perf_counter()
+        mask = made.mask.astype(bool)
+        view = fitted_view(cropped(prepared.given, prepared.box), scene, mask, self.order.renderer)
+        write_png(folder / "views" / "fitted.png", view.srgb)
+        write_png(folder / "views" / "fitted_mask.png", view.mask)
+        rendered = time.perf_counter() - started
+        record, times = without_timings(plain(made.record))
+        _, observed = without_timings(plain(prepared.observation.record))
+        _, fitted = without_timings(plain(prepared.observation.fit.record))
+        write_json(
+            folder / "timings.json",
+            {
+                "seconds": {**prepared.timings, "method": seconds, "render": rendered},
+                "method": times,
+                "observation": observed,
+                "fit": fitted,
+            },
+        )
+        files = ["albedo.png", "mask.png", "head.glb", "views/fitted.png", "views/fitted_mask.png"]
+        write_json(
+            folder / "result.json",
+            {
+                "method": key.method,
+                "protocol": key.protocol,
+                "subject": key.subject,
+                "inputs": {
+                    "photograph": photograph.sha256,
+                    "size": context.size,
+                    "seed": context.seed,
+                    "features": context.features,
+                    "device": context.device,
+                    "renderer": self.order.renderer,
+                    "face_model": f"{self.model.name} {self.model.version}",
+                    "database": context.database.identity if context.database else None,
+                    "parameters": plain(context.parameters),
+                },
+                "fit": fit_summary(prepared.observation),
+                "record": record,
+                "files": file_hashes(folder, files),
+            },
+        )
+
+    def _set_aside(self, key: ResultKey, reason: str) -> Outcome:
+        folder = self.folder.result(key)
+        clear(folder)
+        write_json(folder / "not_applicable.json", {"reason": reason})
+        return Outcome(key, "not applicable", message=reason)
+
+    def _fail_all(self, keys: list[ResultKey], error: Exception, report: Report) -> None:
+        for key in keys:
+            report(self._fail(key, error))
+
+    def _fail(self, key: ResultKey, error: Exception) -> Outcome:
+        expected = isinstance(error, MesofaceError)
+        trace = "" if expected else "".join(traceback.format_exception(error))
+        message = str(error) if expected else f"{type(error).__name__}: {error}"
+        return write_failure(self.folder, key, type(error).__name__, message, trace)
+
+
+def write_failure(folder: RunFolder, key: ResultKey, kind: str, message: str, trace: str = "") -> Outcome:
+    """Writes ``failure.json`` where the result would be; the next run tries again."""
+    place = folder.result(key)
+    clear(place)
+    record = {"error": kind, "message": message}
+    write_json(place / "failure.json", {**record, "traceback": trace.splitlines()} if trace else record)
+    return Outcome(key, "failed", kind, message)
+
+
+def clear(folder: Path) -> None:
+    """An empty folder: nothing of an earlier attempt stays beside a new result."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    make_folder(folder)
+
+
+def fit_summary(observation: Observation) -> dict[str, Any]:
+    """How well the face model fits, for records and reports."""
+    fit = observation.fit
+    return {
+        "verdict": fit.verdict,
+        "reasons": list(fit.reasons),
+        "landmark_error": float(fit.landmark_error),
+        "interocular": float(fit.interocular),
+    }
+
+
+def plain(value: Any) -> Any:
+    """``value`` in the types of JSON: arrays as lists, numbers that are not finite as text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else str(value)
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    return str(value)
+
+
+def without_timings(record: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A method's record split in two: what two equal runs share, and its times (``timings``, ``…seconds``)."""
+    times = {name: value for name, value in record.items() if name == "timings" or name.endswith("seconds")}
+    return {name: value for name, value in record.items() if name not in times}, times
+
+
+def prepare_worker(order: WorkOrder) -> SubjectWorker:
+    """What a worker process calls once."""
+    return SubjectWorker(order)

@@ -1,0 +1,135 @@
+"""The pictures of a result: the head under the fitted camera and light, laid over the photograph and cropped.
+
+A crop is a box ``(left, top, right, bottom)`` in whole pixels of the photograph; views are not resampled, so a pixel
+of a view is the pixel of the photograph at the same place of the box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.data.subject import Photograph
+from recon.face_model.model import MorphableModel
+from recon.fitting.camera import Camera
+from recon.fitting.fit import Fit
+from recon.methods.contract import Reconstruction
+from recon.rendering.compositing import composite, face_alpha
+from recon.rendering.export import write_glb
+from recon.rendering.gbuffer import shade_view
+from recon.rendering.scene import Scene
+from recon.rendering.views import region_centre, render_view
+
+Box = tuple[int, int, int, int]
+
+# Hair and chin around the face, in parts of the distance between the outer eye corners.
+MARGIN = 0.4
+# Pixels over which the rendered face passes into the photograph at its edge.
+FEATHER = 8.0
+
+
+def crop_box(model: MorphableModel, fit: Fit) -> Box:
+    """The part of the photograph around the fitted face, inside the picture and never empty."""
+    face = model.regions["face"]
+    seen = fit.camera.project(fit.vertices[face] if face.any() else fit.vertices)
+    margin = MARGIN * fit.interocular
+    left, top = np.floor(seen.min(axis=0) - margin).astype(int)
+    right, bottom = np.ceil(seen.max(axis=0) + margin).astype(int)
+    width, height = fit.camera.width, fit.camera.height
+    left, top = int(np.clip(left, 0, width - 1)), int(np.clip(top, 0, height - 1))
+    return left, top, int(np.clip(right, left + 1, width)), int(np.clip(bottom, top + 1, height))
+
+
+def cropped(photograph: Photograph, box: Box) -> Photograph:
+    """The part of a photograph inside ``box``."""
+    left, top, right, bottom = box
+    return replace(photograph, srgb=photograph.srgb[top:bottom, left:right])
+
+
+def cropped_camera(camera: Camera, box: Box) -> Camera:
+    """The camera whose picture is the part of ``camera``'s picture inside ``box``."""
+    left, top, right, bottom = box
+    principal = (camera.principal[0] - left, camera.principal[1] - top)
+    return replace(camera, principal=principal, width=right - left, height=bottom - top)
+
+
+def scene_of(model: MorphableModel, made: Reconstruction, box: Box) -> Scene:
+    """The reconstruction as the renderers take it, seen by the camera of the crop."""
+    albedo = np.clip(np.nan_to_num(made.albedo), 0.0, 1.0).astype(np.float32)
+    return Scene(model, made.vertices, albedo, cropped_camera(made.camera, box), made.lighting)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedView:
+    """The head over the photograph.
+
+    Attributes:
+        srgb: ``(h, w, 3)`` float32 sRGB-encoded.
+        mask: ``(h, w)`` bool: pixels that show the method's texture and nothing of the photograph.
+    """
+
+    srgb: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+
+
+def fitted_view(photograph: Photograph, scene: Scene, mask: NDArray[np.bool_], renderer: str) -> FittedView:
+    """The head under its own camera and light over ``photograph``, which is cropped like the scene's camera.
+
+    Args:
+        mask: ``(S, S)`` bool: texels that the method vouches for; elsewhere the photograph stays.
+        renderer: registry name.
+    """
+    from recon.rendering import RENDERERS
+
+    view = render_view(scene, "fitted", renderer=RENDERERS.get(renderer)())
+    picture = composite(photograph.srgb, view, FEATHER, mask)
+    return FittedView(picture, face_alpha(view, mask, FEATHER) >= 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedView:
+    """Where the cropped photograph shows what.
+
+    Attributes:
+        masks: ``(h, w)`` bool by name: the texel that the pixel's centre shows lies in the UV mask of that name.
+        places: pixel (x, y) of the middle of cheek, forehead and jaw, by the subject's own side.
+    """
+
+    masks: Mapping[str, NDArray[np.bool_]]
+    places: Mapping[str, Mapping[str, tuple[float, float]]]
+
+
+def judged_view(
+    model: MorphableModel, fit: Fit, albedo: NDArray[np.float32], box: Box, maps: Mapping[str, NDArray[np.bool_]]
+) -> JudgedView:
+    """UV masks and skin regions as the cropped photograph shows them.
+
+    Args:
+        albedo: any ``(S, S, 3)`` albedo; only the geometry of the view is used.
+        maps: ``(S, S)`` bool, row 0 at v = 1.
+    """
+    scene = Scene(model, fit.vertices, albedo, cropped_camera(fit.camera, box), fit.lighting)
+    view = shade_view(scene, lashes=False)
+    masks = {name: at_texels(mask, view.uv) & view.skin for name, mask in maps.items()}
+    places = {
+        side: {region: region_centre(view, region, side) for region in ("cheek", "forehead", "jaw")}
+        for side in ("left", "right")
+    }
+    return JudgedView(masks, places)
+
+
+def at_texels(mask: NDArray[np.bool_], uv: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """``(h, w)`` bool: ``mask`` ``(S, S)`` at the nearest texel of each ``uv`` ``(h, w, 2)``."""
+    size = mask.shape[0]
+    column = np.clip((uv[..., 0] * size).astype(int), 0, size - 1)
+    row = np.clip(((1.0 - uv[..., 1]) * size).astype(int), 0, size - 1)
+    return np.asarray(mask[row, column])
+
+
+def write_head(path: Path, scene: Scene) -> None:
+    """The textured mesh as GLB."""
+    write_glb(path, scene)
