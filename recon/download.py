@@ -22,7 +22,7 @@ from recon.errors import AssetError, StorageError
 from recon.progress import Progress, no_progress
 from recon.storage import PARTIAL_MARK, atomic_path, make_folder, storage_error, storage_errors
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16  # what is lost of a transfer that breaks off
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds between two pieces
 _ATTEMPTS = 3  # a transfer that broke off is taken up again this often before the user is asked to
 
