@@ -12,22 +12,19 @@ from numpy.typing import NDArray
 
 from recon.data.subject import Photograph
 from recon.errors import FitError, ImageError
-from recon.face_model.model import MorphableModel, vertex_normals
+from recon.face_model.model import MorphableModel
 from recon.fitting.camera import Camera
-from recon.fitting.landmark_fit import JAW, FaceParameters, LandmarkFit, fit_landmarks
+from recon.fitting.landmark_fit import LandmarkFit, fit_landmarks
 from recon.fitting.landmarks import Landmarks, detect_landmarks
-from recon.fitting.light_estimate import LightEstimate, estimate_light
 from recon.fitting.lighting import SphericalHarmonicsLighting
-from recon.fitting.samples import Level, beard_bearing, face_box, pyramid, skin_triangles, visible_triangles
+from recon.fitting.photometric_fit import fit_photometric
+from recon.fitting.samples import Level
+from recon.fitting.skin_light import SkinLight, face_pyramid, model_albedo, read_light
 from recon.fitting.verdict import Verdict, judge
 
-# Distance between the outer eye corners, in blocks of pixels, at the finest level that the light is read from.
-_LIGHT_INTEROCULAR = 90.0
-_LIGHT_SAMPLES = 4000
-# Weight of samples where a beard or stubble may darken the skin.
-_BEARD_TRUST = 0.25
-# Fewer usable samples than this say nothing about light.
-_FEWEST_SAMPLES = 60
+_NO_LIGHT = SkinLight(None, 1.0)
+# The photometric stage may move eyes, nose and mouth off their landmarks by this factor (and a pixel), not more.
+_WORST_LANDMARK_GROWTH = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +49,8 @@ class Fit:
         expression: ``(E,)`` float32 in [0, 1].
         vertices: ``(V, 3)`` float32 in the model frame and unit (identity and expression applied, pose not).
         camera: pose and projection; the image size is the photograph's.
-        lighting: second-order spherical harmonics in the model frame.
+        lighting: second-order spherical harmonics in the model frame; level and colour are such that the shading has
+            mean 1 in every channel over the visible skin, so photograph / shading keeps the photograph's colours.
         landmarks: ``(68, 2)`` float32 detected landmarks, pixels.
         landmark_error: root mean square distance of projected to detected landmarks, pixels.
         interocular: distance between the outer eye corners (landmarks 36 and 45), pixels.
@@ -84,7 +82,8 @@ def fit_face(
     """Fit ``model`` to the largest face of ``photograph``.
 
     Args:
-        albedo_model: PCA of vertex albedo; None: skin of one colour.
+        albedo_model: PCA of vertex albedo, made of other people's textures; None: geometry comes from landmarks alone
+            and light from skin of one colour (see :mod:`recon.fitting.photometric_fit` for why).
         landmarks: 68 known landmarks, as :class:`Landmarks` or ``(68, 2)`` pixels; None: they are detected.
         ignore: ``(H, W)`` bool, pixels whose colour must not be read (landmarks are geometry and may lie there).
 
@@ -93,7 +92,7 @@ def fit_face(
 
     Raises:
         FaceNotFoundError: no face was detected.
-        FitError: the landmarks cannot be fitted.
+        FitError: the landmarks cannot be fitted, or the albedo model belongs to another face model.
         ImageError: ``ignore`` has another shape than the photograph.
     """
     height, width = photograph.srgb.shape[:2]
@@ -102,14 +101,25 @@ def fit_face(
             f"the mask for '{photograph.name}' is {ignore.shape[1]}×{ignore.shape[0]} pixels, the photograph "
             f"{width}×{height}: give a mask of the photograph's size."
         )
+    if albedo_model is not None and len(albedo_model.mean) != len(model.mean):
+        raise FitError(
+            f"the albedo model has {len(albedo_model.mean)} vertices, the face model '{model.name}' {len(model.mean)}: "
+            "build the texture database with the same face model."
+        )
     clock = _Clock()
     found = _landmarks(photograph, landmarks)
     clock.lap("landmarks")
     geometry = fit_landmarks(model, found.points, width, height, name=photograph.name)
     clock.lap("landmark_fit")
-    light = _light(photograph, model, geometry.parameters, ignore)
+    levels = face_pyramid(photograph, model, geometry.parameters, found.interocular, ignore)
+    clock.lap("pyramid")
+    light = _NO_LIGHT if not levels else read_light(model, geometry.parameters, levels[-1], (width, height))
     clock.lap("light")
-    return _assemble(photograph, model, found, geometry, light, clock.seconds)
+    refined = _Refinement(geometry, light, {"used": False, "because": "no albedo model"})
+    if albedo_model is not None:
+        refined = _refine(model, albedo_model, geometry, light, levels, (width, height))
+        clock.lap("photometric")
+    return _assemble(photograph, model, found, refined, clock.seconds)
 
 
 class _Clock:
@@ -139,65 +149,62 @@ def _landmarks(photograph: Photograph, given: Landmarks | NDArray[np.floating] |
 
 
 @dataclass(frozen=True, eq=False)
-class _SkinLight:
-    """Light read from the photograph; ``estimate`` is None where too little skin could be read."""
+class _Refinement:
+    """Geometry and light after the photometric stage, and what it did."""
 
-    estimate: LightEstimate | None
-    missing: float
-
-
-def _light(
-    photograph: Photograph, model: MorphableModel, parameters: FaceParameters, ignore: NDArray[np.bool_] | None
-) -> _SkinLight:
-    """The light on the visible skin at the given geometry."""
-    height, width = photograph.srgb.shape[:2]
-    pose = parameters.pose
-    vertices = model.vertices(parameters.identity.astype(np.float32), parameters.expression.astype(np.float32))
-    candidates = skin_triangles(model)
-    chosen = visible_triangles(model, vertices, pose.camera(width, height), candidates, _LIGHT_SAMPLES)
-    if len(chosen) < _FEWEST_SAMPLES:
-        return _SkinLight(None, 1.0)
-    normals = vertex_normals(vertices, model.triangles)[model.triangles[chosen]].mean(axis=1)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    positions = pose.project(vertices[model.triangles[chosen]].mean(axis=1))
-    level = _light_level(photograph, pose.project(vertices[model.triangles[candidates].ravel()]), ignore)
-    if level is None:
-        return _SkinLight(None, 1.0)
-    radiance, _, known = level.read(positions)
-    if known.sum() < _FEWEST_SAMPLES:
-        return _SkinLight(None, float(1.0 - known.mean()))
-    trust = np.where(beard_bearing(model)[model.triangles[chosen[known]]].any(axis=1), _BEARD_TRUST, 1.0)
-    estimate = estimate_light(radiance[known], normals[known].astype(np.float64), trust=trust)
-    return _SkinLight(estimate, float(1.0 - known.mean()))
+    geometry: LandmarkFit
+    light: SkinLight
+    record: dict[str, Any]
 
 
-def _light_level(photograph: Photograph, skin: NDArray[np.float64], ignore: NDArray[np.bool_] | None) -> Level | None:
-    """The photograph around the ``skin`` positions ``(N, 2)``, coarse enough that pores and noise average out."""
-    box = face_box(skin)
-    block = max(1, round((box[2] - box[0]) / (1.8 * _LIGHT_INTEROCULAR)))
-    levels = pyramid(photograph.srgb, ignore, box, (block,))
-    return levels[0] if levels else None
+def _refine(
+    model: MorphableModel,
+    albedo_model: AlbedoModel,
+    geometry: LandmarkFit,
+    light: SkinLight,
+    levels: tuple[Level, ...],
+    size: tuple[int, int],
+) -> _Refinement:
+    """The photometric stage; a result that leaves the landmarks is turned down: it is worse than none."""
+    if light.estimate is None:
+        return _Refinement(geometry, light, {"used": False, "because": "too little skin can be read"})
+    result = fit_photometric(model, albedo_model, geometry, light.estimate, levels, size)
+    if result is None:
+        return _Refinement(geometry, light, {"used": False, "because": "too little skin can be read"})
+    found = LandmarkFit(result.scene.face, result.term, geometry.iterations)
+    record = {
+        "steps": list(result.steps),
+        "energies": [list(pair) for pair in result.energies],
+        "residual": result.residual,
+        "landmark_error_before": geometry.root_mean_square,
+        "landmark_error_after": found.root_mean_square,
+    }
+    limit = _WORST_LANDMARK_GROWTH * geometry.inner_root_mean_square + 1.0
+    if not found.inner_root_mean_square <= limit:
+        return _Refinement(geometry, light, {"used": False, "because": "it left the landmarks", **record})
+    albedo = model_albedo(albedo_model, result.scene.albedo)
+    lit = read_light(model, found.parameters, levels[-1], size, albedo)
+    return _Refinement(found, lit, {"used": True, **record})
 
 
 def _assemble(
     photograph: Photograph,
     model: MorphableModel,
     found: Landmarks,
-    geometry: LandmarkFit,
-    light: _SkinLight,
+    refined: _Refinement,
     seconds: dict[str, float],
 ) -> Fit:
     """Put the result together and judge it."""
+    geometry, light = refined.geometry, refined.light
     height, width = photograph.srgb.shape[:2]
     parameters, pose = geometry.parameters, geometry.parameters.pose
     identity, expression = parameters.identity.astype(np.float32), parameters.expression.astype(np.float32)
-    distances = np.linalg.norm(geometry.term.residual(parameters), axis=1)
     interocular = found.interocular
     camera = pose.camera(width, height)
     measured = {
         "interocular": interocular,
         "landmark_error_relative": geometry.root_mean_square / interocular,
-        "inner_error_relative": float(np.sqrt(np.mean(distances[JAW:] ** 2))) / interocular,
+        "inner_error_relative": geometry.inner_root_mean_square / interocular,
         "landmark_spread": found.spread,
         "identity_rms": float(np.sqrt(np.mean(identity**2))),
         "identity_largest": float(np.abs(identity).max()),
@@ -211,8 +218,9 @@ def _assemble(
     record: dict[str, Any] = {
         "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
         "measured": measured,
-        "landmark_error_mean": float(distances.mean()),
+        "landmark_error_mean": float(geometry.distances.mean()),
         "landmark_iterations": geometry.iterations,
+        "photometric": refined.record,
         "faces_found": found.faces_found,
         "detector_score": found.score,
         "notes": list(found.notes),

@@ -156,7 +156,8 @@ def landmark_rig(model: MorphableModel) -> LandmarkRig:
     slides = [np.asarray(slide, dtype=np.intp) for slide in model.jaw_slides]
     ends = 68 + np.cumsum([len(slide) for slide in slides])
     candidates = tuple(
-        np.concatenate([[row], np.arange(end - len(slide), end)]) for row, (end, slide) in enumerate(zip(ends, slides))
+        np.concatenate([[row], np.arange(end - len(slide), end)])
+        for row, (end, slide) in enumerate(zip(ends, slides, strict=True))
     )
     vertices = np.concatenate(slides) if slides else np.zeros(0, dtype=np.intp)
 
@@ -267,9 +268,19 @@ class LandmarkFit:
     iterations: int
 
     @property
+    def distances(self) -> Array:
+        """``(68,)`` between projected and detected landmarks, pixels."""
+        return np.asarray(np.linalg.norm(self.term.residual(self.parameters), axis=1))
+
+    @property
     def root_mean_square(self) -> float:
-        """Of the distances between projected and detected landmarks, pixels."""
-        return float(np.sqrt(np.mean(np.sum(self.term.residual(self.parameters) ** 2, axis=1))))
+        """Of the distances, pixels."""
+        return float(np.sqrt(np.mean(self.distances**2)))
+
+    @property
+    def inner_root_mean_square(self) -> float:
+        """The same without the jaw, whose landmarks slide, pixels."""
+        return float(np.sqrt(np.mean(self.distances[JAW:] ** 2)))
 
 
 def fit_landmarks(

@@ -89,7 +89,7 @@ def estimate_light(
 
 
 def _ridge(basis: Array, target: Array, weights: Array, deviation: Array, constant: float) -> Array:
-    """``(9,)`` coefficients of ``target`` ``(N,)`` with Gaussian priors about a constant light of shading ``constant``."""
+    """``(9,)`` coefficients of ``target`` ``(N,)`` with Gaussian priors about a light of shading ``constant``."""
     prior = np.zeros(9)
     prior[0] = constant / 0.28209479177387814
     scale = INDEPENDENT_PATCHES / (weights.sum() * SKIN_VARIATION**2)

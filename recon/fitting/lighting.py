@@ -38,6 +38,23 @@ def irradiance_basis(normals: NDArray[np.floating]) -> NDArray[np.float64]:
     return sh_basis(normals) * _BAND
 
 
+def irradiance_gradient(normals: NDArray[np.floating]) -> NDArray[np.float64]:
+    """``(N, 9, 3)``: derivative of :func:`irradiance_basis` by the normal, its polynomials taken over all of space.
+
+    Only the part tangent to the sphere has a meaning; the derivative of a unit normal picks it out.
+    """
+    x, y, z = np.asarray(normals, dtype=np.float64).T
+    gradient = np.zeros((len(x), 9, 3))
+    gradient[:, 1, 1] = gradient[:, 2, 2] = gradient[:, 3, 0] = 0.4886025119029199
+    second = 1.0925484305920792
+    gradient[:, 4, 0], gradient[:, 4, 1] = second * y, second * x
+    gradient[:, 5, 1], gradient[:, 5, 2] = second * z, second * y
+    gradient[:, 6, 2] = 6.0 * 0.31539156525252005 * z
+    gradient[:, 7, 0], gradient[:, 7, 2] = second * z, second * x
+    gradient[:, 8, 0], gradient[:, 8, 1] = second * x, -second * y
+    return gradient * _BAND[:, None]
+
+
 @dataclass(frozen=True, eq=False)
 class SphericalHarmonicsLighting:
     """Distant light in the model frame.

@@ -48,7 +48,7 @@ class Level:
         height, width = self.valid.shape
         place = (positions - self.corner) / self.block - 0.5
         whole = np.floor(place).astype(np.intp)
-        known = ((whole >= 0) & (whole < (width - 1, height - 1))).all(axis=1)
+        known: NDArray[np.bool_] = np.all((whole >= 0) & (whole < (width - 1, height - 1)), axis=1)
         column, row = np.clip(whole, 0, (max(width - 2, 0), max(height - 2, 0))).T
         right, down = np.clip(place - np.stack([column, row], axis=1), 0.0, 1.0).T
         radiance, gradient = np.zeros((len(place), 3)), np.zeros((len(place), 3, 2))
@@ -58,7 +58,7 @@ class Level:
                 share = vertical * horizontal
                 radiance += share[:, None] * self.radiance[line, place_in_line]
                 gradient += share[:, None, None] * self.gradient[line, place_in_line]
-                known &= self.valid[line, place_in_line]
+                known = known & self.valid[line, place_in_line]
         return radiance, gradient, known
 
 
@@ -68,11 +68,11 @@ def pyramid(
     box: tuple[float, float, float, float],
     blocks: tuple[int, ...],
 ) -> tuple[Level, ...]:
-    """Levels of the photograph ``srgb`` ``(H, W, 3)`` within ``box`` (left, top, right, bottom), one per block size.
+    """Levels of the photograph ``srgb`` ``(H, W, 3)`` within ``box`` (left, top, right, bottom), one for each of
+    the rising block sizes ``blocks``; those that would have fewer than 3 × 3 blocks are left out.
 
-    ``blocks`` are multiples of the first, which is the finest. Ignored pixels ``(H, W)`` are not read.
+    Ignored pixels ``(H, W)`` are not read.
     """
-    finest = blocks[0]
     height, width = srgb.shape[:2]
     left, top = (int(np.clip(np.floor(edge), 0, limit - 1)) for edge, limit in ((box[0], width), (box[1], height)))
     coarsest = blocks[-1]
@@ -84,9 +84,10 @@ def pyramid(
         blocked = ignore[top : top + rows, left : left + columns]
         crop = np.where(blocked[..., None], np.float32(0.0), crop)
     blocked = blocked | (crop >= CLIPPED).any(axis=-1)
+    linear = srgb_to_linear(crop)
     return tuple(
-        _level(*_averaged(srgb_to_linear(crop), blocked, block), (left, top), block)
-        for block in dict.fromkeys((finest, *blocks))
+        _level(*_averaged(linear, blocked, block), (left, top), block)
+        for block in blocks
         if min(crop.shape[:2]) >= 3 * block
     )
 
@@ -98,7 +99,9 @@ def _averaged(
     rows, columns = linear.shape[0] // block, linear.shape[1] // block
     inside = linear[: rows * block, : columns * block]
     mean = inside.reshape(rows, block, columns, block, 3).mean(axis=(1, 3), dtype=np.float32)
-    tainted = blocked[: rows * block, : columns * block].reshape(rows, block, columns, block).any(axis=(1, 3))
+    tainted: NDArray[np.bool_] = np.any(
+        blocked[: rows * block, : columns * block].reshape(rows, block, columns, block), axis=(1, 3)
+    )
     return mean, ~tainted
 
 
@@ -120,13 +123,24 @@ def face_box(positions: Array, margin: float = 0.1) -> tuple[float, float, float
     """(left, top, right, bottom) around pixel ``positions`` ``(N, 2)``, widened by a fraction of its size."""
     low, high = positions.min(axis=0), positions.max(axis=0)
     extra = margin * (high - low)
-    return (*(low - extra), *(high + extra))  # type: ignore[return-value]
+    left, top, right, bottom = (float(edge) for edge in (*(low - extra), *(high + extra)))
+    return left, top, right, bottom
 
 
 def skin_triangles(model: MorphableModel) -> NDArray[np.int32]:
     """``(M,)`` ids of the UV-owning triangles that lie wholly in the face region and touch nothing that is not skin."""
     wanted = model.regions["face"].copy()
     for name in NOT_SKIN:
+        if name in model.regions:
+            wanted &= ~model.regions[name]
+    ids = model.uv_triangle_ids
+    return ids[wanted[model.triangles[ids]].all(axis=1)]
+
+
+def painted_triangles(model: MorphableModel) -> NDArray[np.int32]:
+    """``(M,)`` ids of the triangles whose colour an albedo model describes: skin, brows, lips and lids."""
+    wanted = model.regions["face"].copy()
+    for name in ("mouth_interior", "nostrils"):
         if name in model.regions:
             wanted &= ~model.regions[name]
     ids = model.uv_triangle_ids
