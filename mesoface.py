@@ -69,6 +69,18 @@ class Rooms(click.Group):
             ctx.fail(f"there is no command '{args[0]}'; did you mean '{near}'?")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the sub-command; a reader of our output that went away (`mesoface … | head`) is no failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+        except SystemExit as error:  # what rich makes of it
+            if isinstance(error.__context__, BrokenPipeError):
+                ctx.exit(0)
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of sub-commands, without importing one."""
         with formatter.section("Commands"):
@@ -130,10 +142,6 @@ def _guarded(arguments: list[str], settings: dict[str, Any]) -> int:
     except (click.Abort, KeyboardInterrupt):
         _show(settings, "mesoface: interrupted; what was finished is kept. Run the same command again to continue.")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away (`mesoface … | head`): that is its right, and no failure of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         from recon.storage import is_storage_failure, storage_error
 

@@ -315,9 +315,7 @@ def test_member_of_a_package(weights: Asset, home: Path, index: Path, monkeypatc
     assert "mesoface_test_weights" not in sys.modules
 
 
-def test_package_that_cannot_be_had(
-    weights: Asset, home: Path, index: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_package_that_cannot_be_had(weights: Asset, home: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(assets.ASSETS, "a", packaged(weights, "a", "mesoface_test_weights/a.bin"))
     with pytest.raises(AssetError, match=r"mesoface-test-weights==1\.0 could not be had.*assets add a PATH"):
         assets.fetch("a")
@@ -416,9 +414,7 @@ def test_deposit_is_unpacked_whole_or_not_at_all(
     md5 = "md5:" + hashlib.md5(server.content, usedforsecurity=False).hexdigest()
     repository = FakeRepository(server.url, {"photos.zip": md5})
     monkeypatch.setattr("pooch.downloaders.doi_to_repository", lambda _doi: repository)
-    entry = replace(
-        weights, file="set", layout="folder", sha256=None, sources=(Deposit("10.1234/x", ("photos.zip",)),)
-    )
+    entry = replace(weights, file="set", layout="folder", sha256=None, sources=(Deposit("10.1234/x", ("photos.zip",)),))
     monkeypatch.setitem(assets.ASSETS, "weights", entry)
     server.cut_after = [100] * 3
     with pytest.raises(AssetError, match="broke off"):

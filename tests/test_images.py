@@ -231,7 +231,9 @@ def test_truncated_file(tmp_path: Path, suffix: str, kept: float) -> None:
         read_photograph(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello, this is text\n" * 50, b"\xff\xd8\xff\xe0broken", b"\x89PNG\r\n\x1a\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"hello, this is text\n" * 50, b"\xff\xd8\xff\xe0broken", b"\x89PNG\r\n\x1a\n"]
+)
 def test_not_an_image(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(ImageError, match=r"a\.jpg"):
