@@ -58,11 +58,28 @@ def compare(
     for row in rows:
         place = (row["protocol"], row["space"], row["region"], row["metric"], groups[row["subject"]], row["method"])
         gathered.setdefault(place, []).append(row)
-    order = {name: i for i, name in enumerate([*config["protocols"], *config["methods"]])}
+    order = {name: i for i, name in enumerate([*config["protocols"], *config["methods"], *_components()])}
+    last = len(order)
     table = [_summarised(place, found) for place, found in gathered.items()]
-    table.sort(key=lambda r: (order[r["protocol"]], r["space"] != "uv", r["region"], r["group"], order[r["method"]]))
+    table.sort(
+        key=lambda r: (
+            order[r["protocol"]],
+            r["space"] != "uv",
+            r["region"],
+            r["group"],
+            order[r["method"]],
+            order.get(r["metric"], last),
+        )
+    )
     _mark_best(table)
     return table
+
+
+def _components() -> list[str]:
+    """Names of the numbers of all known metrics, in the order of the registry."""
+    from metrics import METRICS
+
+    return [component for name in METRICS.names() for component in METRICS.get(name).components]
 
 
 def _kept(rows: list[Row], wanted: Sequence[str], names: Callable[[Row], tuple[str, ...]], noun: str) -> list[Row]:
@@ -143,9 +160,11 @@ def _mark_best(table: list[Row]) -> None:
     for rows in comparisons.values():
         if len({row["method"] for row in rows}) < 2:
             continue
-        best = min(rows, key=_loss)
+        best = shown(min(rows, key=_loss)["value"])
+        if all(shown(row["value"]) == best for row in rows):
+            continue
         for row in rows:
-            row["best"] = shown(row["value"]) == shown(best["value"])
+            row["best"] = shown(row["value"]) == best
 
 
 def _loss(row: Row) -> float:
@@ -217,8 +236,9 @@ def _title(block: tuple[str, str, str, str]) -> str:
 
 
 def _heading(row: Row) -> str:
-    unit = f" [{row['unit']}]" if row["unit"] else ""
-    return f"{row['metric']}{unit} {ARROWS[row['direction']]}"
+    name = row["metric"].replace("detail-energy ratio", "detail energy")
+    unit = f", {row['unit']}" if row["unit"] else ""
+    return f"{name}{unit} {ARROWS[row['direction']]}"
 
 
 def _grid(rows: Sequence[Row]) -> tuple[list[str], list[str], dict[tuple[str, str], Row]]:

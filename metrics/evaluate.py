@@ -229,7 +229,9 @@ def measure_result(folder: RunFolder, key: ResultKey, names: Sequence[str]) -> l
                 if same not in known:
                     known[same] = metric.measure(Judged(ours, reference, demanded, demanded & vouched))
                 for component, value in zip(metric.components, known[same], strict=True):
-                    reason = "" if math.isfinite(value) else f"the region is too small ({int(demanded.sum())} pixels)"
+                    reason = (
+                        "" if math.isfinite(value) else f"not defined on this region of {int(demanded.sum())} pixels"
+                    )
                     rows.append(_row(key, result, name, space, region, component, ours.shape[0], value, reason))
     return rows
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from skimage.transform import resize
@@ -61,8 +61,8 @@ def face_model() -> MorphableModel:
 
 
 def detect_landmarks(photograph: Photograph) -> Landmarks:
-    """Points on a grid; a photograph whose first pixel is black shows nobody."""
-    if photograph.srgb[0, 0].max() == 0:
+    """Points on a grid; a photograph whose corner is black shows nobody."""
+    if photograph.srgb[0, 0].max() < 0.05:
         raise FaceNotFoundError(f"no face was found in '{photograph.name}'.")
     height, width = photograph.srgb.shape[:2]
     points = np.stack([np.linspace(0.2, 0.8, 68) * width, np.full(68, 0.5 * height)], axis=-1).astype(np.float32)
@@ -110,8 +110,8 @@ def unwrap_reference(photograph: Photograph, observation: Observation, model: Mo
 def judged_view(model: Any, fit: Fit, albedo: Any, box: Any, maps: Any) -> JudgedView:
     shape = (box[3] - box[1], box[2] - box[0])
     masks = {name: resize(mask.astype(float), shape, order=0) > 0.5 for name, mask in maps.items()}
-    places = {side: {region: (0.5 * shape[1], 0.5 * shape[0]) for region in ("cheek", "forehead", "jaw")}
-              for side in ("left", "right")}  # fmt: skip
+    middle = dict.fromkeys(("cheek", "forehead", "jaw"), (0.5 * shape[1], 0.5 * shape[0]))
+    places = {"left": middle, "right": middle}
     return JudgedView(masks, places)
 
 
@@ -131,7 +131,7 @@ class Quick:
 
     name = "quick"
     needs_database = False
-    defaults = {"strength": 1.0, "steps": 3}
+    defaults: ClassVar[dict[str, Any]] = {"strength": 1.0, "steps": 3}
 
     def applies(self, context: Context) -> str | None:
         return None
@@ -207,7 +207,7 @@ def install(patch: Callable[[str, Any], None]) -> None:
     patch("recon.face_model.load_face_model", lambda name="auto": face_model())
     patch("recon.fitting.detect_landmarks", detect_landmarks)
     patch("recon.fitting.fit_face", fit_face)
-    for place in ("recon.runs.execute", "recon.runs.subject", "recon.runs.config"):
+    for place in ("recon.runs.execution", "recon.runs.subject", "recon.runs.config"):
         patch(f"{place}.load_method", lambda name: METHODS[name]())
     for name in ("observe", "unwrap_reference", "judged_view", "fitted_view", "write_head"):
         patch(f"recon.runs.subject.{name}", globals()[name])
@@ -223,7 +223,7 @@ def write_people(folder: Path, names: str = "abcd") -> Path:
         picture = np.random.default_rng(index).uniform(0.2, 0.9, (12, 12, 3))
         picture = resize(picture, (160, 128), order=1)
         if name.isupper():
-            picture[0, 0] = 0
+            picture[:20, :20] = 0
         write_png(folder / f"{name.lower()}.png", picture.astype(np.float32))
     return folder
 
@@ -253,6 +253,6 @@ if __name__ == "__main__":
             size=SIZE,
             jobs=int(jobs),
         ),
-        lambda stage, done, total: print(f"{stage} {done}/{total}", file=sys.stderr, flush=True),
+        lambda stage, done, total: None,
     )
-    print(f"made {len(summary.made)} kept {summary.kept} failed {len(summary.failed)}")
+    sys.stdout.write(f"made {len(summary.made)} kept {summary.kept} failed {len(summary.failed)}\n")

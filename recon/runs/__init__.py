@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from recon.runs.config import RunConfig
-from recon.runs.execute import Summary, execute
+from recon.runs.execution import Summary, execute
 from recon.runs.folder import ResultKey, RunFolder
 
 __all__ = ["ResultKey", "RunConfig", "RunFolder", "Summary", "execute"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from recon.errors import UsageError
-from recon.storage import make_folder, storage_errors, write_text
+from recon.storage import make_folder, storage_error, write_text
 
 
 @contextmanager
@@ -27,11 +27,12 @@ def locked(path: Path, what: str) -> Iterator[None]:
     holder = path.with_suffix(".pid")
     lock = FileLock(path)
     try:
-        with storage_errors(path):
-            lock.acquire(timeout=0)
+        lock.acquire(timeout=0)
     except Timeout:
         pid = holder.read_text().strip() if holder.is_file() else "unknown"
         raise UsageError(f"{what} is being worked on by process {pid}: wait until it ends, or stop it.") from None
+    except OSError as error:
+        raise storage_error(error, path) from error
     try:
         write_text(holder, str(os.getpid()))
         yield

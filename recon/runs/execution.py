@@ -216,7 +216,6 @@ def _built(config: RunConfig, test_set: TestSet, tested: list[str], model: Morph
     """A database made of a test set less the tested subjects, in the cache folder, keyed by content."""
     from recon import assets
     from recon.data import load_test_set
-    from recon.texture.database import build_database
 
     specification = str(config.database)
     source = test_set if specification == config.data else _database_source(specification, load_test_set)
@@ -226,6 +225,8 @@ def _built(config: RunConfig, test_set: TestSet, tested: list[str], model: Morph
             f"all {len(source)} subjects of '{specification}' are tested, so none is left for the database: "
             "test fewer (--limit or --subjects), or name another --database."
         )
+    from recon.texture.database import build_database
+
     key = content_key(rest, model, config.size)
     folder = assets.cache_folder() / "databases" / f"{source.name}-{config.size}-{key}"
     with locked(folder.with_name(folder.name + ".lock"), f"texture database '{folder.name}'"):
