@@ -50,8 +50,8 @@ class Minimum(Generic[State]):
 def bounded_step(hessian: Array, gradient: Array, lower: Array, upper: Array) -> Array:
     """The step ``δ`` that minimises ``δᵀ H δ + 2 gᵀ δ`` with ``lower ≤ δ ≤ upper``, by an active set.
 
-    Unknowns that leave the box are put on its wall and the rest is solved again; a wall, once hit, is kept, which is
-    the minimum itself where the unknowns on the walls do not pull each other back, and a descent step otherwise.
+    Unknowns that leave the box are put on its wall and the rest is solved again; a wall, once hit, is kept. That is the
+    minimum itself for a diagonal Hessian, and near it otherwise; the damping in :func:`minimise` makes it descend.
     """
     step = np.zeros_like(gradient)
     free = np.ones(len(gradient), dtype=bool)
