@@ -6,11 +6,23 @@ metrics use it. ``mitsuba`` traces paths, for pictures that people judge. Both r
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from recon.registry import Registry
 
-RENDERERS: Registry[Any] = Registry(
+if TYPE_CHECKING:
+    from recon.rendering.compositing import composite, face_alpha, face_region, over_background
+    from recon.rendering.environment import standard_studio
+    from recon.rendering.export import write_glb
+    from recon.rendering.gbuffer import GBufferRenderer, shade_view
+    from recon.rendering.mitsuba_renderer import MitsubaRenderer
+    from recon.rendering.parts import NeutralMaterials
+    from recon.rendering.scene import Scene
+    from recon.rendering.view import Renderer, View
+    from recon.rendering.views import region_crop, render_view, standard_view, studio_camera
+
+RENDERERS: Registry[type[Renderer]] = Registry(
     "renderer",
     "mesoface.renderers",
     {
@@ -19,35 +31,44 @@ RENDERERS: Registry[Any] = Registry(
     },
 )
 
-# Public names and where they live; imported on first use, because `recon.rendering.rays` is imported by rooms that
-# need no renderer.
-_EXPORTS = {
-    "GBufferRenderer": "recon.rendering.gbuffer",
-    "MitsubaRenderer": "recon.rendering.mitsuba_renderer",
-    "NeutralMaterials": "recon.rendering.parts",
-    "Renderer": "recon.rendering.view",
-    "Scene": "recon.rendering.scene",
-    "View": "recon.rendering.view",
-    "composite": "recon.rendering.compositing",
-    "face_alpha": "recon.rendering.compositing",
-    "face_region": "recon.rendering.compositing",
-    "over_background": "recon.rendering.compositing",
-    "region_crop": "recon.rendering.views",
-    "render_view": "recon.rendering.views",
-    "shade_view": "recon.rendering.gbuffer",
-    "standard_studio": "recon.rendering.environment",
-    "standard_view": "recon.rendering.views",
-    "studio_camera": "recon.rendering.views",
-    "write_glb": "recon.rendering.export",
+# Where the public names live; imported on first use (PEP 562), because rooms that need rays alone import this package.
+_HOMES = {
+    "compositing": ("composite", "face_alpha", "face_region", "over_background"),
+    "environment": ("standard_studio",),
+    "export": ("write_glb",),
+    "gbuffer": ("GBufferRenderer", "shade_view"),
+    "mitsuba_renderer": ("MitsubaRenderer",),
+    "parts": ("NeutralMaterials",),
+    "scene": ("Scene",),
+    "view": ("Renderer", "View"),
+    "views": ("region_crop", "render_view", "standard_view", "studio_camera"),
 }
 
-__all__ = ["RENDERERS", *_EXPORTS]
+__all__ = [
+    "RENDERERS",
+    "GBufferRenderer",
+    "MitsubaRenderer",
+    "NeutralMaterials",
+    "Renderer",
+    "Scene",
+    "View",
+    "composite",
+    "face_alpha",
+    "face_region",
+    "over_background",
+    "region_crop",
+    "render_view",
+    "shade_view",
+    "standard_studio",
+    "standard_view",
+    "studio_camera",
+    "write_glb",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first asked for (PEP 562)."""
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(_EXPORTS[name]), name)
+    """Imports a public name when it is first asked for."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"recon.rendering.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,9 +21,7 @@ def map_directions(height: int) -> tuple[NDArray[np.float64], NDArray[np.float64
     u = (np.arange(2 * height) + 0.5) / (2 * height) * 2 * np.pi
     v = (np.arange(height) + 0.5) / height * np.pi
     azimuth, polar = np.meshgrid(u, v)
-    directions = np.stack(
-        [np.sin(polar) * np.sin(azimuth), np.cos(polar), -np.sin(polar) * np.cos(azimuth)], axis=-1
-    )
+    directions = np.stack([np.sin(polar) * np.sin(azimuth), np.cos(polar), -np.sin(polar) * np.cos(azimuth)], axis=-1)
     edges = np.cos(np.arange(height + 1) / height * np.pi)
     solid = np.broadcast_to(((edges[:-1] - edges[1:]) * np.pi / height)[:, None], polar.shape)
     return directions, solid

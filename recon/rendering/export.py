@@ -64,4 +64,3 @@ def write_glb(path: Path, scene: Scene) -> None:
     data = assembled.export(file_type="glb", include_normals=True)
     with atomic_path(Path(path)) as temporary:
         Path(temporary).write_bytes(data)
-

@@ -17,7 +17,6 @@ Float = NDArray[np.float32]
 
 IRIS_RADIUS = 0.00585  # metres
 PUPIL_RADIUS = 0.0019  # metres
-_FRONT = np.cos(np.radians(35.0))
 
 
 @dataclass(frozen=True)
@@ -54,23 +53,14 @@ def fit_sphere(points: NDArray[np.floating]) -> tuple[NDArray[np.float64], float
     return centre + origin, float(np.sqrt(solution[3] + centre @ centre))
 
 
-def eye_frame(eyeball: Float, neutral: Float) -> EyeFrame:
-    """The frame of an eyeball.
+def eye_frame(eyeball: Float) -> EyeFrame:
+    """The frame of an eyeball ``(N, 3)``.
 
-    Args:
-        eyeball: ``(N, 3)`` vertices as posed.
-        neutral: ``(N, 3)`` the same vertices in the model's mean, where the eye looks along +z.
+    The eye looks straight ahead, along the model's +z: the gaze expressions of the face models move lids and leave the
+    eyeball as it is, and identities deform it without turning it.
     """
-    at_rest, _ = fit_sphere(neutral)
-    outward = neutral - at_rest
-    outward = outward / np.linalg.norm(outward, axis=1, keepdims=True)
-    facing = np.clip(outward[:, 2] - _FRONT, 0.0, None)
     centre, radius = fit_sphere(eyeball)
-    # The same vertices that face forward at rest tell where the pupil has turned to, less their own imbalance at rest.
-    rest = facing @ outward
-    now = facing @ ((eyeball - centre) / np.linalg.norm(eyeball - centre, axis=1, keepdims=True))
-    axis = now / np.linalg.norm(now) - rest / np.linalg.norm(rest) + np.array([0.0, 0.0, 1.0])
-    return EyeFrame(centre, radius, axis / np.linalg.norm(axis))
+    return EyeFrame(centre, radius, np.array([0.0, 0.0, 1.0]))
 
 
 def eye_texcoord(points: Float, frame: EyeFrame) -> Float:

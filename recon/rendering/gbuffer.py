@@ -169,18 +169,19 @@ def _shade(geometry: Geometry, origin: Float, direction: Float, light: _Light, s
     return _Samples(hits, radiance, uv, normal, skin)
 
 
-def _draw_lashes(
-    geometry: Geometry, samples: _Samples, origin: Float, direction: Float, near: NDArray[np.bool_], light: _Light
-) -> None:
-    """Blends the lashes over ``samples`` in place; ``near`` marks rays that can meet them."""
+def _through_lashes(
+    geometry: Geometry, limit: Float, origin: Float, direction: Float, near: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], Float]:
+    """Rays that meet lashes before ``limit`` ``(N,)``: their indices ``(L,)`` and the share that passes ``(L, 1)``.
+
+    Args:
+        near: ``(N,)`` bool, rays that can meet lashes at all.
+    """
     lashes, rays = geometry.lashes, geometry.lash_rays
-    if lashes is None or rays is None or lashes.colour is None:
-        return
-    if lashes.opacity is None or lashes.texcoord is None:
-        return
-    mine = np.flatnonzero(near & (samples.hits.triangle >= 0))
+    if lashes is None or rays is None or lashes.opacity is None or lashes.texcoord is None:
+        return np.zeros(0, np.intp), np.zeros((0, 1), np.float32)
+    mine = np.flatnonzero(near & np.isfinite(limit))
     start = np.broadcast_to(origin, (len(mine), 3)).astype(np.float32)
-    limit = samples.hits.distance[mine]
     through = np.ones((len(mine), 1), np.float32)
     travelled, alive = np.zeros(len(mine), np.float32), np.arange(len(mine))
     step = 1e-5 * float(np.ptp(geometry.positions[:, 1]))
@@ -188,7 +189,7 @@ def _draw_lashes(
     for _ in range(_LASH_LAYERS):
         hits = rays.first_hit(start[alive], direction[mine[alive]])
         travelled[alive] += np.where(hits.triangle >= 0, hits.distance + step, np.inf)
-        found = travelled[alive] < limit[alive]
+        found = travelled[alive] < limit[mine[alive]]
         alive = alive[found]
         if not len(alive):
             break
@@ -196,9 +197,46 @@ def _draw_lashes(
         uv = np.einsum("ncx,nc->nx", lashes.texcoord[corners], hits.barycentric[found])
         through[alive] *= 1 - sample_bilinear(lashes.opacity, uv)
         start[alive] = origin + travelled[alive, None] * direction[mine[alive]]
-    # Hairs have no side that faces away: they take the light from all around.
-    colour = lashes.colour[0] * _shading(light, light.direction[None])
-    samples.radiance[mine] = samples.radiance[mine] * through + colour * (1 - through)
+    return mine, through
+
+
+def _lash_radiance(geometry: Geometry, light: _Light) -> Float:
+    """``(3,)`` radiance of a lash: hairs have no side that faces away, they take the light from all around."""
+    lashes = geometry.lashes
+    if lashes is None or lashes.colour is None:
+        return np.zeros(3, np.float32)
+    return np.asarray(lashes.colour[0] * _shading(light, light.direction[None])[0], np.float32)
+
+
+def _near_lashes(geometry: Geometry, camera: Camera, x: Float, y: Float) -> NDArray[np.bool_]:
+    """Pixel positions inside the box that the lashes project to."""
+    if geometry.lashes is None:
+        return np.zeros(x.shape, bool)
+    top, bottom, left, right = _box(camera, geometry.lashes.positions)
+    return (x >= left) & (x < right) & (y >= top) & (y < bottom)
+
+
+def lash_layer(
+    scene: Scene, camera: Camera, lighting: SphericalHarmonicsLighting, supersample: int = 4
+) -> tuple[Float, Float]:
+    """The lashes alone, to be laid over a picture without them: ``(H, W)`` opacity and their ``(3,)`` radiance."""
+    geometry, light = geometry_of(scene), _Light.of(lighting)
+    origin = camera.centre.astype(np.float32)
+    cover = np.zeros((camera.height, camera.width), np.float32)
+    if geometry.lashes is None:
+        return cover, _lash_radiance(geometry, light)
+    top, bottom, left, right = _box(camera, geometry.lashes.positions)
+    steps = (np.arange(supersample) + 0.5) / supersample
+    for down in steps:
+        for across in steps:
+            x, y = np.meshgrid(np.arange(left, right) + across, np.arange(top, bottom) + down)
+            direction = camera.pixel_rays(x.ravel(), y.ravel()).astype(np.float32)
+            limit = geometry.rays.first_hit(origin, direction).distance
+            mine, through = _through_lashes(geometry, limit, origin, direction, np.ones(len(direction), bool))
+            part = np.zeros(len(direction), np.float32)
+            part[mine] = 1 - through[:, 0]
+            cover[top:bottom, left:right] += part.reshape(x.shape) / supersample**2
+    return cover, _lash_radiance(geometry, light)
 
 
 def _box(camera: Camera, points: Float, margin: float = 2.0) -> tuple[int, int, int, int]:
@@ -289,9 +327,9 @@ def _samples_at(
     origin = camera.centre.astype(np.float32)
     samples = _shade(geometry, origin, direction, light, sky)
     if lashes and geometry.lashes is not None:
-        near_top, near_bottom, near_left, near_right = _box(camera, geometry.lashes.positions)
-        near = (x >= near_left) & (x < near_right) & (y >= near_top) & (y < near_bottom)
-        _draw_lashes(geometry, samples, origin, direction, near.ravel(), light)
+        near = _near_lashes(geometry, camera, x, y).ravel()
+        mine, through = _through_lashes(geometry, samples.hits.distance, origin, direction, near)
+        samples.radiance[mine] = samples.radiance[mine] * through + _lash_radiance(geometry, light) * (1 - through)
     return samples
 
 
@@ -313,7 +351,7 @@ def _average(
             samples = _samples_at(geometry, camera, box, (float(across), float(down)), light, lashes, sky)
             total += samples.radiance
             covered += samples.hits.triangle >= 0
-    return total / np.maximum(covered, 1)[:, None], covered / count**2
+    return (total / np.maximum(covered, 1)[:, None]).astype(np.float32), (covered / count**2).astype(np.float32)
 
 
 class GBufferRenderer:
@@ -337,4 +375,3 @@ class GBufferRenderer:
     ) -> View:
         """A view under ``camera`` and ``lighting`` (the scene's own where None)."""
         return shade_view(scene, camera, lighting, self.supersample, lashes)
-

@@ -7,6 +7,7 @@ environment map: the studio's panels, or spherical harmonics through :func:`reco
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,16 @@ from numpy.typing import NDArray
 from recon.errors import AssetError, UsageError
 from recon.fitting.camera import Camera
 from recon.fitting.lighting import SphericalHarmonicsLighting
+from recon.rendering.denoise import denoise
 from recon.rendering.environment import bake
-from recon.rendering.gbuffer import shade_view
-from recon.rendering.parts import Surface
-from recon.rendering.scene import Part, Scene
+from recon.rendering.gbuffer import lash_layer, shade_view
+from recon.rendering.parts import Surface, surface_of
+from recon.rendering.scene import ENCLOSED, Part, Scene
 from recon.rendering.view import View
 
 VARIANT = "scalar_rgb"
 _DEPTH = 4  # bounces beyond the third are lost in the noise on a head
+_REFINEMENT = 8  # times as many paths on eyes and mouths
 _FLATNESS = {Surface.SKIN: 0.35, Surface.HEAD: 0.35}
 
 
@@ -55,24 +58,19 @@ def _bitmap(mi: Any, values: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def _material(mi: Any, part: Part) -> dict[str, Any]:
-    if part.opacity is not None and part.colour is not None:
-        hair = {"type": "diffuse", "reflectance": {"type": "rgb", "value": part.colour[0].tolist()}}
-        return {
-            "type": "mask",
-            "opacity": _bitmap(mi, part.opacity),
-            "nested": {"type": "twosided", "inner": hair},
-        }
     if part.texture is not None:
         base = _bitmap(mi, np.clip(part.texture, 0, 1))
     else:
         base = {"type": "mesh_attribute", "name": "vertex_color"}
-    return {
+    principled = {
         "type": "principled",
         "base_color": base,
         "roughness": part.roughness,
         "specular": part.specular,
         "flatness": _FLATNESS.get(part.topology.surface, 0.0),
     }
+    # At the silhouette a smooth normal can point away from the camera, where a one-sided surface would be black.
+    return {"type": "twosided", "inner": principled}
 
 
 def mesh(
@@ -143,13 +141,26 @@ def environment_emitter(mi: Any, radiance: NDArray[np.floating]) -> dict[str, An
     return {"type": "envmap", "bitmap": mi.Bitmap(np.array(radiance, np.float32, order="C")), "scale": 1.0}
 
 
-def trace(mi: Any, shapes: dict[str, Any], camera: Camera, emitter: dict[str, Any], samples: int, seed: int) -> Any:
-    """``(H, W, 4)`` float32: radiance times coverage, and coverage."""
+def trace(
+    mi: Any,
+    shapes: dict[str, Any],
+    camera: Camera,
+    emitter: dict[str, Any],
+    samples: int,
+    seed: int,
+    box: tuple[int, int, int, int] | None = None,
+) -> NDArray[np.float32]:
+    """``(H, W, 4)`` float32: radiance times coverage, and coverage; of ``box`` (top, bottom, left, right) if given."""
+    looking = sensor(mi, camera, samples, seed)
+    if box is not None:
+        top, bottom, left, right = (int(edge) for edge in box)
+        crop = {"offset_x": left, "offset_y": top, "width": right - left, "height": bottom - top}
+        looking["film"].update({f"crop_{name}": value for name, value in crop.items()})
     world = mi.load_dict(
         {
             "type": "scene",
             "integrator": {"type": "path", "max_depth": _DEPTH, "hide_emitters": True},
-            "sensor": sensor(mi, camera, samples, seed),
+            "sensor": looking,
             "light": emitter,
             **shapes,
         }
@@ -163,15 +174,17 @@ class MitsubaRenderer:
     Args:
         samples: paths a pixel.
         seed: of the sampler.
+        denoised: whether the grain is filtered from the light on skin, see :mod:`recon.rendering.denoise`.
     """
 
     name = "mitsuba"
 
-    def __init__(self, samples: int = 64, seed: int = 0) -> None:
+    def __init__(self, samples: int = 64, seed: int = 0, denoised: bool = True) -> None:
         if not 1 <= samples <= 65536:
             raise UsageError(f"samples a pixel must be between 1 and 65536, got {samples}.")
         self.samples = samples
         self.seed = seed
+        self.denoised = denoised
 
     def render(
         self,
@@ -186,34 +199,55 @@ class MitsubaRenderer:
             AssetError: the package mitsuba is missing.
         """
         mi = load_mitsuba()
-        camera = camera or scene.camera
+        camera, lighting = camera or scene.camera, lighting or scene.lighting
+        # Lashes are laid over afterwards: paths would spend their few bounces on passing between the hairs.
+        solid = [part for part in scene.parts if part.opacity is None]
         shapes = {
-            part.name: mesh(
-                mi,
-                part.name,
-                _material(mi, part),
-                part.positions,
-                part.triangles,
-                part.normals,
-                part.texcoord,
-                part.colour,
-            )
-            for part in scene.parts
-            if lashes or part.opacity is None
+            p.name: mesh(mi, p.name, _material(mi, p), p.positions, p.triangles, p.normals, p.texcoord, p.colour)
+            for p in solid
         }
-        emitter = environment_emitter(mi, bake(lighting or scene.lighting))
-        pixels = trace(mi, shapes, camera, emitter, self.samples, self.seed)
+        light = environment_emitter(mi, bake(lighting))
+        # Under even white light of radiance 1 the g-buffer shows the albedo itself.
+        seen = shade_view(scene, camera, SphericalHarmonicsLighting.ambient(), supersample=3, lashes=False)
+        pixels = trace(mi, shapes, camera, light, self.samples, self.seed)
+        self._refine(pixels, mi, shapes, camera, light, seen)
         alpha = np.clip(pixels[..., 3], 0, 1)
-        radiance = pixels[..., :3] / np.maximum(pixels[..., 3:], 1e-6) * (alpha[..., None] > 0)
-        seen = shade_view(scene, camera, lighting, lashes=False)
-        return View(
-            scene=scene,
-            camera=camera,
-            radiance=radiance.astype(np.float32),
-            alpha=alpha.astype(np.float32),
-            triangle=seen.triangle,
-            barycentric=seen.barycentric,
-            uv=seen.uv,
-            normal=seen.normal,
-            skin=seen.skin,
-        )
+        radiance = np.where(alpha[..., None] > 0, pixels[..., :3] / np.maximum(pixels[..., 3:], 1e-6), 0)
+        if self.denoised:
+            radiance = self._denoise(radiance, alpha, seen)
+        if lashes:
+            cover, colour = lash_layer(scene, camera, lighting)
+            radiance = radiance * (1 - cover[..., None]) + colour * cover[..., None]
+        return replace(seen, radiance=radiance.astype(np.float32), alpha=alpha.astype(np.float32))
+
+    def _refine(
+        self, pixels: NDArray[np.float32], mi: Any, shapes: dict[str, Any], camera: Camera, light: Any, seen: View
+    ) -> None:
+        """Traces eyes and open mouths again with more paths, in place: they are small, glossy and not filtered."""
+        model = seen.scene.model
+        material = model.triangle_material[np.maximum(seen.triangle, 0)]
+        groups: dict[str, list[int]] = {}
+        for i, name in enumerate(model.material_names):
+            surface = surface_of(model, name)
+            if surface in ENCLOSED and not name.startswith("eye_socket"):
+                groups.setdefault(name if surface is Surface.EYE else "mouth", []).append(i)
+        for chosen in groups.values():
+            rows, columns = np.nonzero((seen.triangle >= 0) & np.isin(material, chosen))
+            if not len(rows):
+                continue
+            box = (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1)
+            again = trace(mi, shapes, camera, light, _REFINEMENT * self.samples, self.seed, box)
+            pixels[box[0] : box[1], box[2] : box[3]] = again
+
+    @staticmethod
+    def _denoise(radiance: NDArray[np.float32], alpha: NDArray[np.float32], seen: View) -> NDArray[np.float32]:
+        model = seen.scene.model
+        glossy = [i for i, n in enumerate(model.material_names) if surface_of(model, n) in ENCLOSED]
+        shown = np.maximum(seen.triangle, 0)
+        hit = seen.triangle >= 0
+        inside = (alpha > 0) & (seen.alpha > 0) & ~(hit & np.isin(model.triangle_material[shown], glossy))
+        position = np.einsum("hwcx,hwc->hwx", seen.scene.vertices[model.triangles[shown]], seen.barycentric)
+        # At the silhouette, where the smooth normal turns away from the camera, paths end in the dark inside the head.
+        towards = seen.camera.centre - position
+        facing = np.einsum("hwx,hwx->hw", towards / np.linalg.norm(towards, axis=-1, keepdims=True), seen.normal)
+        return denoise(radiance, seen.radiance, position, seen.normal, inside, inside & hit & (facing > 0.1))

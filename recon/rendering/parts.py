@@ -190,10 +190,10 @@ def skin_border(model: MorphableModel) -> Border | None:
 
 @lru_cache(maxsize=4)
 def texture_share(model: MorphableModel, size: int) -> Float | None:
-    """``(S, S, 1)`` share of the albedo map in the drawn skin: 0 at the border with the head, 1 from 1 cm inwards."""
+    """``(S, S, 1)`` share of the albedo map in the drawn skin: 0 at the border with the head, 1 from 2 cm inwards."""
     border = skin_border(model)
     if border is None:
         return None
     raster = layout(model, size)
     distance = raster.interpolate(border.skin_distance[:, None])
-    return smoothstep(distance, 0.0, 0.010)
+    return smoothstep(distance, 0.0, 0.020)

@@ -41,9 +41,7 @@ def layout(model: MorphableModel, size: int) -> UVMap:
 @lru_cache(maxsize=4)
 def _nearest_covered(model: MorphableModel, size: int) -> NDArray[np.intp]:
     """``(S·S,)`` flat index of the nearest texel on the face material."""
-    index = distance_transform_edt(
-        ~layout(model, size).covered, return_distances=False, return_indices=True
-    )
+    index = distance_transform_edt(~layout(model, size).covered, return_distances=False, return_indices=True)
     return np.asarray(np.ravel_multi_index(tuple(index), (size, size)).ravel())
 
 

@@ -30,7 +30,7 @@ Index = NDArray[np.int32]
 _GLOSS = {
     Surface.SKIN: (0.45, 0.35),
     Surface.HEAD: (0.50, 0.30),
-    Surface.EYE: (0.08, 0.60),
+    Surface.EYE: (0.04, 0.28),
     Surface.TEETH: (0.25, 0.50),
     Surface.GUMS: (0.30, 0.45),
     Surface.CAVITY: (0.60, 0.20),
@@ -121,7 +121,7 @@ class Scene:
     def eye_frames(self) -> dict[str, EyeFrame]:
         """Centre, radius and optical axis by part name (``eye_left``, ``eye_right``)."""
         return {
-            part.name: eye_frame(self.vertices[part.vertex_ids], self.model.mean[part.vertex_ids])
+            part.name: eye_frame(self.vertices[part.vertex_ids])
             for part in part_topologies(self.model)
             if part.surface is Surface.EYE
         }

@@ -26,19 +26,19 @@ VIEWS = ("fitted", *STUDIO_VIEWS)
 _DISTANCE_METRES = 1.2
 
 # iBUG landmarks whose weighted mean marks the middle of a crop, on the subject's left and right. The weights are
-# ours: they were chosen so that a crop a third of the face wide shows skin alone.
+# ours: they were chosen so that a crop a quarter of the face wide shows skin alone.
 _CROPS: dict[str, dict[str, dict[int, float]]] = {
     "cheek": {
         "left": {46: 0.30, 35: 0.20, 54: 0.20, 14: 0.30},
         "right": {41: 0.30, 31: 0.20, 48: 0.20, 2: 0.30},
     },
     "forehead": {
-        "left": {22: 0.5, 21: 0.5, 24: 0.5, 19: 0.5, 33: -1.0},
-        "right": {22: 0.5, 21: 0.5, 24: 0.5, 19: 0.5, 33: -1.0},
+        "left": {22: 0.36, 21: 0.36, 24: 0.36, 19: 0.36, 33: -0.44},
+        "right": {22: 0.36, 21: 0.36, 24: 0.36, 19: 0.36, 33: -0.44},
     },
     "jaw": {
-        "left": {11: 0.55, 54: 0.35, 35: 0.10},
-        "right": {5: 0.55, 48: 0.35, 31: 0.10},
+        "left": {11: 0.34, 12: 0.30, 54: 0.36},
+        "right": {5: 0.34, 4: 0.30, 48: 0.36},
     },
 }
 
@@ -64,9 +64,7 @@ def studio_camera(model: MorphableModel, vertices: Float, yaw: float, width: int
     return Camera(rotation, -rotation @ (target - distance * forward), focal, (width / 2, height / 2), width, height)
 
 
-def render_view(
-    scene: Scene, name: str, width: int = 512, height: int = 640, renderer: Renderer | None = None
-) -> View:
+def render_view(scene: Scene, name: str, width: int = 512, height: int = 640, renderer: Renderer | None = None) -> View:
     """The view called ``name``: ``fitted`` (the scene's camera and light) or one of ``STUDIO_VIEWS``.
 
     Args:
