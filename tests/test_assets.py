@@ -251,7 +251,7 @@ def test_gated_asset_says_where_to_ask(weights: Asset, monkeypatch: pytest.Monke
     gated = replace(weights, sources=(), gated="ask at example.org under its research licence.")
     monkeypatch.setitem(assets.ASSETS, "weights", gated)
     for attempt in (assets.fetch, assets.require):
-        with pytest.raises(AssetError, match="ask at example.org under its research licence"):
+        with pytest.raises(AssetError, match=r"ask at example\.org under its research licence"):
             attempt("weights")
 
 
