@@ -216,3 +216,19 @@ def test_subjects_hold_for_a_copied_folder(london_folder: Path, tmp_path: Path) 
     original = {subject.id: subject for subject in load_test_set(f"london={london_folder}").subjects}
     for subject in load_test_set(f"london={tmp_path}").subjects:
         assert subject.attributes == original[subject.id].attributes
+
+
+@pytest.mark.slow
+def test_demo_set_has_the_astronaut_and_made_up_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    from recon.data import demo
+
+    monkeypatch.setattr(demo, "SYNTHETIC_SUBJECTS", 1)
+    monkeypatch.setattr(demo, "SYNTHETIC_SIZE", 128)
+    test_set = load_test_set("demo")
+    assert [subject.synthetic for subject in test_set.subjects] == [False, True]
+    made = test_set.subjects[1]
+    assert made.truth is not None
+    assert np.load(made.truth.albedo).shape == (128, 128, 3)
+    for subject in test_set.subjects:
+        assert subject.licence.redistributable
+        assert read_photograph(subject.photograph).srgb.std() > 0.05
