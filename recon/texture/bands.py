@@ -1,0 +1,37 @@
+"""Laplacian bands of a map inside a mask (Burt and Adelson 1983), with normalised convolution at its edge."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.texture.masked import masked_gaussian
+
+# Low-passes of the three detail bands in texels at 512²; they scale with the size of the map.
+SIGMAS = (1.0, 2.0, 4.0)
+REFERENCE_SIZE = 512
+TRUNCATE = 3.0
+
+
+def band_sigmas(size: int) -> tuple[float, ...]:
+    """The three low-passes in texels of a map of side ``size``: :data:`SIGMAS` at 512², in proportion elsewhere."""
+    return tuple(sigma * size / REFERENCE_SIZE for sigma in SIGMAS)
+
+
+def split_bands(
+    image: NDArray[np.floating], mask: NDArray[np.bool_], sigmas: tuple[float, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Bands ``G(σ_{k−1}) − G(σ_k)`` of ``image``, fine to coarse, with ``σ_0 = 0``, and what is left below them.
+
+    Args:
+        image: ``(H, W)``; values outside ``mask`` are ignored, NaN included.
+        mask: ``(H, W)`` bool.
+        sigmas: rising low-passes in texels.
+
+    Returns:
+        ``(len(sigmas), H, W)`` float32 bands and the ``(H, W)`` float32 low-pass; their sum is ``image`` inside the
+        mask; 0 outside it.
+    """
+    passes = [masked_gaussian(image, mask, sigma, TRUNCATE) * mask for sigma in (0.0, *sigmas)]
+    bands = np.stack([fine - coarse for fine, coarse in zip(passes[:-1], passes[1:], strict=True)])
+    return bands.astype(np.float32), passes[-1].astype(np.float32)

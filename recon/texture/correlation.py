@@ -1,0 +1,102 @@
+"""Masked feature correlations: the statistic that a texture is recognised and synthesised by.
+
+``G^l = (1/|M|) Σ_{p∈M} (F_p − μ)(F_p − μ)ᵀ`` over the texels p of a mask M (Saito et al. 2017, eq. 3, with M the
+visible texels). The face is divided into cells (a region on one side of the face); the correlation of any union of
+cells is the mean of the cells' correlations weighted by their areas, so a database is measured once per cell and
+never per subject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recon.texture.features import FeatureExtractor, Layer
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCells:
+    """The texels of every cell in one layer's feature map.
+
+    Attributes:
+        texels: ``(P,)`` int64 flat indices into the feature map, cell by cell.
+        weights: ``(P,)`` float32 share of each feature texel that lies in its cell.
+        counts: number of texels of each cell (may be 0).
+        areas: ``(R,)`` float32 sum of the weights of each cell.
+    """
+
+    texels: Tensor
+    weights: Tensor
+    counts: tuple[int, ...]
+    areas: Tensor
+
+
+def layer_cells(cells: Tensor, layer: Layer, size: tuple[int, int]) -> LayerCells:
+    """Cells ``(R, H, W)`` bool at the resolution of a layer whose feature map is ``size`` texels.
+
+    The cells are resized by area; feature texels that lie less than half inside a cell are left out.
+    """
+    area = cells.float()
+    stride = layer.stride
+    while stride > 1:
+        area = functional.avg_pool2d(area[None], 2, ceil_mode=True, count_include_pad=False)[0]
+        stride //= 2
+    if tuple(area.shape[-2:]) != size:
+        raise ValueError(f"layer {layer.name}: feature map {size} and resized mask {tuple(area.shape[-2:])} differ")
+    texels, weights, counts = [], [], []
+    for cell in area.flatten(1):
+        inside = torch.nonzero(cell >= 0.5).flatten()
+        texels.append(inside)
+        weights.append(cell[inside])
+        counts.append(len(inside))
+    weight = torch.cat(weights)
+    areas = torch.stack([part.sum() for part in weight.split(counts)])
+    return LayerCells(torch.cat(texels), weight, tuple(counts), areas)
+
+
+def cell_correlations(features: Tensor, cells: LayerCells, mean: Tensor | None = None) -> Tensor:
+    """``(R, C, C)`` correlation of each cell; zero for an empty cell.
+
+    Args:
+        features: ``(C, H, W)`` of one image.
+        mean: ``(C,)`` shift of the features (the database's mean feature), or None.
+    """
+    channels = features.shape[0]
+    chosen = features.flatten(1).index_select(1, cells.texels)
+    if mean is not None:
+        chosen = chosen - mean[:, None]
+    chosen = chosen * cells.weights.sqrt()
+    out = []
+    for part, area in zip(chosen.split(cells.counts, dim=1), cells.areas, strict=True):
+        if part.shape[1] == 0:
+            out.append(features.new_zeros((channels, channels)))
+        else:
+            out.append(part @ part.T / area)
+    return torch.stack(out)
+
+
+def cell_means(features: Tensor, cells: LayerCells) -> Tensor:
+    """``(C,)`` mean feature over all cells."""
+    chosen = features.flatten(1).index_select(1, cells.texels)
+    return (chosen * cells.weights).sum(dim=1) / cells.weights.sum().clamp_min(1e-12)
+
+
+def image_cells(extractor: FeatureExtractor, cells: Tensor, features: Sequence[Tensor]) -> list[LayerCells]:
+    """:func:`layer_cells` for every layer of ``features`` ``[(1, C, H, W)]``."""
+    return [
+        layer_cells(cells, layer, (feature.shape[-2], feature.shape[-1]))
+        for layer, feature in zip(extractor.layers, features, strict=True)
+    ]
+
+
+def erode_for(mask: Tensor, radius: float) -> Tensor:
+    """``(H, W)`` bool eroded by a square of ``radius`` texels, so that no counted feature reads outside the mask."""
+    if radius < 1:
+        return mask
+    reach = int(radius)
+    outside = functional.pad((~mask).float()[None, None], (reach,) * 4, value=1.0)
+    return functional.max_pool2d(outside, 2 * reach + 1, stride=1)[0, 0] < 0.5

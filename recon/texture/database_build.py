@@ -1,0 +1,174 @@
+"""Building a texture database: from photographs of a test set, or from textures that something else made."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.data.protocols import parse_protocol
+from recon.data.subject import Subject, TestSet
+from recon.errors import DatabaseError, InputError, MesofaceError, StorageError
+from recon.face_model.model import MorphableModel
+from recon.storage import read_json, write_json
+from recon.texture.database import (
+    FORMAT,
+    LEAST_ENTRIES,
+    Entry,
+    TextureDatabase,
+    open_database,
+    write_entry,
+    write_index,
+)
+
+# Called with the number of subjects done, of all, and the id of the last one.
+Progress = Callable[[int, int, str], None]
+
+
+def build_database(
+    test_set: TestSet,
+    model: MorphableModel,
+    folder: Path,
+    size: int,
+    exclude: Iterable[str] = (),
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> TextureDatabase:
+    """Fits and unwraps every subject, and writes a database folder.
+
+    May be killed and called again: people that are done are not done again; whoever cannot be used is skipped and
+    named in ``database.json``.
+
+    Args:
+        exclude: ids that must not be in it (test subjects).
+        jobs: worker processes.
+
+    Raises:
+        DatabaseError: fewer than four people could be used, or the folder holds a database of another kind.
+    """
+    left_out = set(exclude)
+    unknown = left_out - {subject.id for subject in test_set.subjects}
+    if unknown:
+        raise DatabaseError(f"cannot exclude {', '.join(sorted(unknown))}: no such subject in '{test_set.name}'.")
+    subjects = [subject for subject in test_set.subjects if subject.id not in left_out]
+    _check_folder(folder, model, size)
+    done: list[Entry] = []
+    skipped: list[tuple[str, str]] = list(test_set.skipped)
+    pending = []
+    for subject in subjects:
+        note = folder / "entries" / f"{subject.id}.json"
+        if note.exists():
+            done.append(_entry(subject, read_json(note)["sha256"]))
+        else:
+            pending.append(subject)
+
+    def finished(subject: Subject, outcome: str | MesofaceError) -> None:
+        if isinstance(outcome, StorageError):
+            raise outcome
+        if isinstance(outcome, MesofaceError):
+            skipped.append((subject.id, str(outcome)))
+        else:
+            done.append(_entry(subject, outcome))
+        if progress is not None:
+            progress(len(done) + len(skipped) - len(test_set.skipped), len(subjects), subject.id)
+
+    if jobs <= 1 or len(pending) <= 1:
+        for subject in pending:
+            finished(subject, _make_entry(subject, model, folder, size))
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_limit_threads) as pool:
+            waiting = {pool.submit(_make_entry_by_name, s, model.name, folder, size): s for s in pending}
+            for future in as_completed(waiting):
+                finished(waiting[future], future.result())
+    if len(done) < LEAST_ENTRIES:
+        reasons = "; ".join(f"{name}: {why}" for name, why in skipped[:3])
+        raise DatabaseError(
+            f"only {len(done)} of {len(subjects)} people of '{test_set.name}' can be used, {LEAST_ENTRIES} are the "
+            f"least for a texture database{': ' + reasons if reasons else ''}."
+        )
+    write_index(folder, model, size, test_set.name, done, sorted(skipped))
+    return open_database(folder, model)
+
+
+def database_from_textures(
+    textures: Iterable[tuple[str, NDArray[np.float32], NDArray[np.bool_]]],
+    model: MorphableModel,
+    folder: Path,
+    size: int,
+    source: str,
+    licence: str,
+    skin: NDArray[np.bool_],
+) -> TextureDatabase:
+    """A database of complete textures ``(id, albedo (S, S, 3) linear, known (S, S))``, for example synthetic ones.
+
+    Args:
+        skin: ``(S, S)`` bool, texels of the UV square that are skin (no features); the same for everybody.
+    """
+    entries = []
+    _check_folder(folder, model, size)
+    for name, albedo, known in textures:
+        if albedo.shape != (size, size, 3):
+            raise DatabaseError(f"texture '{name}' is {albedo.shape}, the database holds {size}×{size} texels.")
+        write_entry(folder, name, albedo, known, known & skin)
+        digest = hashlib.sha256(np.ascontiguousarray(albedo, np.float32).tobytes()).hexdigest()
+        entries.append(Entry(name, digest, {}, licence))
+    write_index(folder, model, size, source, entries)
+    return open_database(folder, model)
+
+
+def _entry(subject: Subject, sha256: str) -> Entry:
+    return Entry(subject.id, sha256, dict(subject.attributes), subject.licence.name)
+
+
+def _check_folder(folder: Path, model: MorphableModel, size: int) -> None:
+    """Refuses to continue a folder that was begun for something else; notes what this one is for."""
+    plan = folder / "build.json"
+    mine = {"format": FORMAT, "face_model": model.name, "version": model.version, "size": size}
+    if plan.exists() and read_json(plan) != mine:
+        raise DatabaseError(
+            f"{folder} was begun with another size, face model or version of mesoface: choose another --out folder."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(plan, mine)
+
+
+def _make_entry(subject: Subject, model: MorphableModel, folder: Path, size: int) -> str | MesofaceError:
+    """Writes one person's entry; returns the photograph's sha256, or the reason why the person is left out."""
+    from recon.images import read_photograph
+    from recon.texture.observe import observe
+
+    try:
+        photograph = read_photograph(subject.photograph)
+        observation = observe(photograph, parse_protocol("identity"), model, size)
+        if observation.fit.verdict == "fail":
+            raise InputError(f"{photograph.name}: the fit failed ({'; '.join(observation.fit.reasons)})")
+        write_entry(folder, subject.id, observation.albedo, observation.visible, observation.skin)
+        write_json(folder / "entries" / f"{subject.id}.json", {"sha256": photograph.sha256})
+        return photograph.sha256
+    except MesofaceError as error:
+        return error
+
+
+def _make_entry_by_name(subject: Subject, model: str, folder: Path, size: int) -> str | MesofaceError:
+    return _make_entry(subject, _model(model), folder, size)
+
+
+@lru_cache(maxsize=1)
+def _model(name: str) -> MorphableModel:
+    from recon.face_model import load_face_model
+
+    return load_face_model(name)
+
+
+def _limit_threads() -> None:
+    """One thread a worker: the pool is the parallelism."""
+    import torch
+
+    torch.set_num_threads(1)

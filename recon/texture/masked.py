@@ -1,0 +1,115 @@
+"""Filters that read nothing outside a mask: normalised convolution (Knutsson and Westin 1993) and erosion.
+
+A wrong fill outside the mask, even a few texels deep, wrecks every correlation and energy that is measured near its
+edge, so values outside are never read here, not even multiplied by zero: NaN out there changes nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, gaussian_filter, label
+
+
+def masked_gaussian(
+    image: NDArray[np.floating], mask: NDArray[np.bool_], sigma: float, truncate: float = 3.0
+) -> NDArray[np.float32]:
+    """Gaussian mean over the texels inside ``mask``.
+
+    Args:
+        image: ``(H, W)`` or ``(H, W, C)``; values outside ``mask`` are ignored, whatever they are.
+        mask: ``(H, W)`` bool.
+        sigma: standard deviation in texels; 0 gives the image itself inside the mask.
+        truncate: radius of the kernel in standard deviations.
+
+    Returns:
+        float32 of the shape of ``image``; where no texel of the mask is in reach, 0.
+    """
+    inside = np.where(mask[..., None] if image.ndim == 3 else mask, image, 0).astype(np.float32)
+    if sigma <= 0:
+        return inside
+    axes = (sigma, sigma, 0.0) if image.ndim == 3 else (sigma, sigma)
+    total = gaussian_filter(inside, axes, mode="constant", truncate=truncate)
+    weight = gaussian_filter(mask.astype(np.float32), sigma, mode="constant", truncate=truncate)
+    reached = weight > 1e-6
+    scale = np.where(reached, 1.0 / np.where(reached, weight, 1.0), 0.0).astype(np.float32)
+    return np.asarray(total * (scale[..., None] if image.ndim == 3 else scale), dtype=np.float32)
+
+
+def erode(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Texels of ``mask`` farther than ``radius`` from any texel outside it (the square's edge counts as outside)."""
+    padded = np.pad(mask, 1)
+    return np.asarray(distance_transform_edt(padded)[1:-1, 1:-1] > radius)
+
+
+def dilate(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Texels within ``radius`` of ``mask``."""
+    if not mask.any():
+        return mask.copy()
+    return np.asarray(distance_transform_edt(~mask) <= radius)
+
+
+def large_components(mask: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
+    """``mask`` without 4-connected components smaller than ``share`` of its area."""
+    labels, count = label(mask)
+    if count == 0:
+        return mask.copy()
+    sizes = np.bincount(labels.ravel())
+    keep = sizes >= share * mask.sum()
+    keep[0] = False
+    return np.asarray(keep[labels])
+
+
+def feather(mask: NDArray[np.bool_], width: float) -> NDArray[np.float32]:
+    """``(H, W)`` float32: 0 outside ``mask``, rising smoothly to 1 at ``width`` texels inside it."""
+    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    ramp = np.clip(depth / max(width, 1e-6), 0.0, 1.0)
+    return np.asarray(ramp * ramp * (3.0 - 2.0 * ramp), dtype=np.float32)
+
+
+def extend(image: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Fills the outside of ``mask`` smoothly from the inside, and leaves the inside as it is.
+
+    Pull-push interpolation (Gortler et al. 1996): the known texels are averaged into ever coarser grids, and each
+    unknown texel takes the bilinear interpolation of the finest grid that has something to say.
+
+    Args:
+        image: ``(H, W, C)`` or ``(H, W)``; values outside ``mask`` are ignored.
+        mask: ``(H, W)`` bool; must hold at least one texel.
+    """
+    flat = image if image.ndim == 3 else image[..., None]
+    weight = mask.astype(np.float32)
+    value = np.where(mask[..., None], flat, 0).astype(np.float32)
+    levels = [(value, weight)]
+    while max(weight.shape) > 1:
+        value, weight = _halve(value * weight[..., None]), _halve(weight[..., None])[..., 0]
+        value = value / np.maximum(weight, 1e-12)[..., None]
+        # A coarse texel is trusted in full once a quarter of it is known.
+        weight = np.minimum(4.0 * weight, 1.0)
+        levels.append((value, weight))
+    filled = levels.pop()[0]
+    while levels:
+        value, weight = levels.pop()
+        coarse = _double(filled, value.shape[:2])
+        filled = weight[..., None] * value + (1.0 - weight[..., None]) * coarse
+    return filled if image.ndim == 3 else filled[..., 0]
+
+
+def _halve(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean over 2 × 2 texels of ``(H, W, C)``; odd sides are padded with zeros."""
+    height, width, channels = image.shape
+    padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)))
+    blocks = padded.reshape((height + 1) // 2, 2, (width + 1) // 2, 2, channels)
+    return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
+
+
+def _double(image: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Bilinear enlargement by two, cut to ``shape``."""
+    for axis in (0, 1):
+        before = np.concatenate([image.take([0], axis), image.take(range(image.shape[axis] - 1), axis)], axis)
+        after = np.concatenate([image.take(range(1, image.shape[axis]), axis), image.take([-1], axis)], axis)
+        pair = np.stack([0.75 * image + 0.25 * before, 0.75 * image + 0.25 * after], axis=axis + 1)
+        new = list(image.shape)
+        new[axis] *= 2
+        image = pair.reshape(new)
+    return np.asarray(image[: shape[0], : shape[1]], dtype=np.float32)
