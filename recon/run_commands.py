@@ -119,8 +119,11 @@ def demo(out: Path, jobs: int | None, quiet: bool, as_json: bool) -> int:
     Needs no data and no weights: NASA's public-domain portrait of Eileen Collins and a few computer-made people, with
     a texture database of other computer-made people.
     """
+    from recon import assets
     from recon.data.protocols import parse_protocols
+    from recon.progress import be_quiet, progress_bar
     from recon.runs.config import RunConfig
+    from recon.runs.execution import LANDMARKS
 
     config = RunConfig(
         out=out,
@@ -133,6 +136,10 @@ def demo(out: Path, jobs: int | None, quiet: bool, as_json: bool) -> int:
         device="cpu",
         jobs=jobs,
     )
+    if quiet:
+        be_quiet()
+    with progress_bar("fetching the landmark detector", of_bytes=True) as progress:
+        assets.fetch(LANDMARKS, progress)
     code = carry_out(config, quiet, as_json, sheet=out / "report" / "sheet.png")
     if not quiet and not as_json:
         click.echo(_next_steps(out))

@@ -43,6 +43,47 @@ class _Column:
     method: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """One subject: its face and, below it, crops at full size.
+
+    Attributes:
+        reference: the record in ``reference.json``.
+        parts: ``face``, then the regions to crop.
+        side: the subject's own side that the crops show: the withheld one where there is one.
+        crop: side of a crop in pixels of the photograph.
+        factor: sheet pixels a photograph pixel, in each direction.
+    """
+
+    subject: str
+    reference: dict[str, Any]
+    parts: Sequence[str]
+    side: str
+    crop: int
+    factor: int
+
+    @staticmethod
+    def of(folder: RunFolder, protocol: Protocol, subject: str, parts: Sequence[str]) -> _Row:
+        reference = read_json(folder.judged(subject, protocol.name) / "reference.json")
+        left, top, right, bottom = reference["crop"]
+        wanted = round(CROP_SHARE * float(reference["fit"]["interocular"]))
+        crop = max(1, min(CELL, wanted, right - left, bottom - top))
+        return _Row(subject, reference, parts, protocol.withheld_side or "left", crop, max(1, CELL // crop))
+
+    @property
+    def height(self) -> int:
+        """Of the subject's part of the sheet, gaps included."""
+        return CELL + GAP + (len(self.parts) - 1) * (self.crop * self.factor + GAP)
+
+    def cut(self, picture: Picture, region: str) -> Picture:
+        """The crop around ``region``, moved inwards at the border."""
+        x, y = self.reference["places"][self.side][region]
+        left = min(max(0, round(x - self.crop / 2)), picture.width - self.crop)
+        top = min(max(0, round(y - self.crop / 2)), picture.height - self.crop)
+        square = picture.crop((left, top, left + self.crop, top + self.crop))
+        return square.resize((self.crop * self.factor,) * 2, Image.Resampling.NEAREST)
+
+
 def draw_sheet(
     folder: RunFolder,
     *,
@@ -78,17 +119,18 @@ def draw_sheet(
         columns.append(_Column("given", "given"))
     columns += [_Column(name, "result", name) for name in methods]
     parts = ["face", *(("cheek", "forehead", "jaw") if crops else ())]
-    rows = len(subjects) * len(parts)
+    rows = [_Row.of(folder, shown, name, parts) for name in subjects]
     width = LABEL + len(columns) * (CELL + GAP) + GAP
     terms_of_use = _credits(folder, subjects, width)
-    height = HEADER + rows * (CELL + GAP) + GAP + (TEXT + 4) * len(terms_of_use)
+    height = HEADER + sum(row.height for row in rows) + GAP + (TEXT + 4) * len(terms_of_use)
     if height > TALLEST:
         raise UsageError(f"the sheet would be {height} pixels tall: choose fewer people with --subjects.")
     sheet = Image.new("RGB", (width, height), _PAPER)
     _headings(sheet, columns)
-    for index, subject in enumerate(subjects):
-        top = HEADER + index * len(parts) * (CELL + GAP)
-        _subject_rows(sheet, top, folder, shown, subject, columns, parts)
+    top = HEADER
+    for row in rows:
+        _draw_row(sheet, top, folder, shown, row, columns)
+        top += row.height
     draw = ImageDraw.Draw(sheet)
     for index, line in enumerate(terms_of_use):
         draw.text((GAP, height - (len(terms_of_use) - index) * (TEXT + 4)), line, _FAINT, _font(TEXT - 3))
@@ -116,44 +158,31 @@ def _headings(sheet: Picture, columns: Sequence[_Column]) -> None:
         draw.text((centre, HEADER // 2), column.heading, _INK, _font(TEXT + 5), anchor="mm")
 
 
-def _subject_rows(
-    sheet: Picture,
-    top: int,
-    folder: RunFolder,
-    protocol: Protocol,
-    subject: str,
-    columns: Sequence[_Column],
-    parts: Sequence[str],
+def _draw_row(
+    sheet: Picture, top: int, folder: RunFolder, protocol: Protocol, row: _Row, columns: Sequence[_Column]
 ) -> None:
-    """One row a part of the face: the label, then each column's picture."""
-    reference = read_json(folder.judged(subject, protocol.name) / "reference.json")
-    pictures = [_picture(folder, protocol, subject, column, reference["crop"]) for column in columns]
-    side = protocol.withheld_side or "left"
-    crop = max(16, min(CELL, round(CROP_SHARE * float(reference["fit"]["interocular"]))))
-    for row, part in enumerate(parts):
-        y = top + row * (CELL + GAP)
-        label = _label(folder, subject, reference) if part == "face" else [part, f"{side} side", _scale(crop)]
+    """The label, and each column's face; below them the crops."""
+    pictures = [_picture(folder, protocol, row.subject, column, row.reference["crop"]) for column in columns]
+    y = top
+    for part in row.parts:
+        height = CELL if part == "face" else row.crop * row.factor
+        label = _label(folder, row) if part == "face" else [part, f"{row.side} side", f"{row.factor}:1"]
         _write_label(sheet, y, label)
         for index, picture in enumerate(pictures):
             x = LABEL + index * (CELL + GAP)
             if isinstance(picture, str):
-                _explain(sheet, x, y, picture)
+                _explain(sheet, x, y, height, picture)
             else:
-                place = None if part == "face" else reference["places"][side][part]
-                cell = _fitted(picture) if place is None else _cut(picture, place, crop)
-                sheet.paste(cell, (x + (CELL - cell.width) // 2, y + (CELL - cell.height) // 2))
+                cell = _fitted(picture) if part == "face" else row.cut(picture, part)
+                sheet.paste(cell, (x + (CELL - cell.width) // 2, y + (height - cell.height) // 2))
+        y += height + GAP
 
 
-def _scale(crop: int) -> str:
-    factor = CELL // crop
-    return "1:1" if factor == 1 else f"{factor}:1"
-
-
-def _label(folder: RunFolder, subject: str, reference: dict[str, Any]) -> list[str]:
-    known = read_json(folder.reference(subject) / "subject.json")
+def _label(folder: RunFolder, row: _Row) -> list[str]:
+    known = read_json(folder.reference(row.subject) / "subject.json")
     attributes = [str(value) for value in known["attributes"].values() if value]
-    verdict = reference["fit"]["verdict"]
-    return [subject, *attributes[:4], *([] if verdict == "pass" else [f"fit: {verdict}"])]
+    verdict = row.reference["fit"]["verdict"]
+    return [row.subject, *attributes[:4], *([] if verdict == "pass" else [f"fit: {verdict}"])]
 
 
 def _write_label(sheet: Picture, top: int, lines: Sequence[str]) -> None:
@@ -194,21 +223,11 @@ def _fitted(picture: Picture) -> Picture:
     return picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def _cut(picture: Picture, place: Sequence[float], side: int) -> Picture:
-    """A square of ``side`` pixels around ``place``, moved inwards at the border, magnified by a whole factor."""
-    width, height = min(side, picture.width), min(side, picture.height)
-    left = min(max(0, round(place[0] - width / 2)), picture.width - width)
-    top = min(max(0, round(place[1] - height / 2)), picture.height - height)
-    square = picture.crop((left, top, left + width, top + height))
-    factor = max(1, CELL // side)
-    return square.resize((width * factor, height * factor), Image.Resampling.NEAREST)
-
-
-def _explain(sheet: Picture, x: int, y: int, reason: str) -> None:
+def _explain(sheet: Picture, x: int, y: int, height: int, reason: str) -> None:
     draw = ImageDraw.Draw(sheet)
-    draw.rectangle((x, y, x + CELL - 1, y + CELL - 1), fill=_BLANK)
-    lines = textwrap.wrap(reason, 32)[:9]
-    draw.multiline_text((x + CELL // 2, y + CELL // 2), "\n".join(lines), _FAINT, _font(TEXT), anchor="mm",
+    draw.rectangle((x, y, x + CELL - 1, y + height - 1), fill=_BLANK)
+    lines = textwrap.wrap(reason, 32)[: max(1, height // (TEXT + 8))]
+    draw.multiline_text((x + CELL // 2, y + height // 2), "\n".join(lines), _FAINT, _font(TEXT), anchor="mm",
                         align="center")  # fmt: skip
 
 

@@ -115,8 +115,8 @@ def judged_view(model: Any, fit: Fit, albedo: Any, box: Any, maps: Any) -> Judge
     return JudgedView(masks, places)
 
 
-def fitted_view(photograph: Photograph, scene: Reconstruction, mask: Any, renderer: str) -> FittedView:
-    shape = photograph.srgb.shape[:2]
+def fitted_view(photograph: Any, scene: Reconstruction, mask: Any, hidden: Any, renderer: str) -> FittedView:
+    shape = photograph.shape[:2]
     return FittedView(resize(scene.albedo, (*shape, 3)).astype(np.float32), np.ones(shape, bool))
 
 
@@ -205,6 +205,8 @@ METHODS = {method.name: method for method in (Quick, Slow, Failing, Dying, Picky
 def install(patch: Callable[[str, Any], None]) -> None:
     """Puts the stand-ins in place with ``patch(dotted_name, value)``."""
     patch("recon.face_model.load_face_model", lambda name="auto": face_model())
+    patch("recon.runs.execution.assets.require", lambda name: Path(__file__))
+    patch("recon.runs.execution.assets.locate", lambda name: None)
     patch("recon.fitting.detect_landmarks", detect_landmarks)
     patch("recon.fitting.fit_face", fit_face)
     for place in ("recon.runs.execution", "recon.runs.subject", "recon.runs.config"):

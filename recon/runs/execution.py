@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from recon import assets
 from recon.data.subject import Subject, TestSet
 from recon.errors import DatabaseError, UsageError
 from recon.face_model.model import MorphableModel
@@ -18,6 +19,8 @@ from recon.runs.folder import FORMAT, ResultKey, RunFolder, merged_config, write
 from recon.runs.lock import locked
 from recon.runs.pool import Died, Reported, work_through
 from recon.runs.subject import Outcome, SubjectTask, WorkOrder, prepare_worker, write_failure
+
+LANDMARKS = "dlib-landmarks"
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, how much of it is done, and how much there is."""
@@ -96,6 +99,8 @@ def settle(config: RunConfig, progress: Progress) -> Plan:
     methods = {name: load_method(name) for name in config.methods}
     parameters = {name: {**method.defaults, **config.parameters.get(name, {})} for name, method in methods.items()}
 
+    # Without the landmark regressor every subject would fail one by one.
+    assets.require(LANDMARKS)
     progress("reading the data set", 0, 0)
     test_set = load_test_set(config.data)
     subjects = choose_subjects(test_set, config.subjects, config.limit, config.seed)
@@ -176,10 +181,8 @@ def _features(name: str) -> dict[str, str]:
 
 def _assets_used(features: str) -> dict[str, str]:
     """sha256 of the weight files that this run reads, by name; the face model has its own version."""
-    from recon import assets
-
     found = {}
-    for name in ("dlib-landmarks", _features(features)["trunk"]):
+    for name in (LANDMARKS, _features(features)["trunk"]):
         path = assets.locate(name) if name in assets.ASSETS else None
         if path is not None and path.is_file():
             found[name] = assets.file_sha256(path)
@@ -214,7 +217,6 @@ def _database(
 
 def _built(config: RunConfig, test_set: TestSet, tested: list[str], model: MorphableModel, progress: Progress) -> Path:
     """A database made of a test set less the tested subjects, in the cache folder, keyed by content."""
-    from recon import assets
     from recon.data import load_test_set
 
     specification = str(config.database)
@@ -225,7 +227,7 @@ def _built(config: RunConfig, test_set: TestSet, tested: list[str], model: Morph
             f"all {len(source)} subjects of '{specification}' are tested, so none is left for the database: "
             "test fewer (--limit or --subjects), or name another --database."
         )
-    from recon.texture.database import build_database
+    from recon.texture.database_build import build_database
 
     key = content_key(rest, model, config.size)
     folder = assets.cache_folder() / "databases" / f"{source.name}-{config.size}-{key}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recon.colour import linear_to_srgb
 from recon.data.protocols import Protocol
@@ -90,11 +91,12 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A subject under a protocol, ready for the methods."""
+    """A subject under a protocol, ready for the methods; ``hidden`` marks the pixels that the protocol withholds."""
 
     protocol: Protocol
     given: Photograph
     observation: Observation
+    hidden: NDArray[np.bool_]
     box: tuple[int, int, int, int]
     timings: Mapping[str, float]
 
@@ -208,7 +210,7 @@ class SubjectWorker:
         state = protocol.name if protocol.degrades_photograph else "as taken"
         if state not in landmarks:
             landmarks[state] = detect_landmarks(given)
-        hidden = None
+        hidden = np.zeros(given.srgb.shape[:2], bool)
         if protocol.withheld_side:
             # Painted over before anything reads a colour, so the withheld half cannot leak into fit or texture.
             hidden = withheld_pixels(landmarks[state].points, given.srgb.shape[:2], protocol.withheld_side)
@@ -218,13 +220,15 @@ class SubjectWorker:
             self.model,
             albedo_model=self._albedo_model(database),
             landmarks=landmarks[state],
-            ignore=hidden,
+            ignore=hidden if hidden.any() else None,
         )
         fitted = time.perf_counter()
         observation = observe(given, protocol, self.model, self.order.size, fit=fit)
         observed = time.perf_counter()
         box = crop_box(self.model, fit)
-        prepared = Prepared(protocol, given, observation, box, {"fit": fitted - started, "observe": observed - fitted})
+        prepared = Prepared(
+            protocol, given, observation, hidden, box, {"fit": fitted - started, "observe": observed - fitted}
+        )
         if self.folder.reference_record(subject.id, protocol.name) is None:
             self._write_reference(subject, photograph, prepared)
         return prepared
@@ -345,7 +349,8 @@ class SubjectWorker:
         write_head(folder / "head.glb", scene)
         started = time.perf_counter()
         mask = made.mask.astype(bool)
-        view = fitted_view(cropped(prepared.given, prepared.box), scene, mask, self.order.renderer)
+        photograph_part, hidden = cropped(prepared.given.srgb, prepared.box), cropped(prepared.hidden, prepared.box)
+        view = fitted_view(photograph_part, scene, mask, hidden, self.order.renderer)
         write_png(folder / "views" / "fitted.png", view.srgb)
         write_png(folder / "views" / "fitted_mask.png", view.mask)
         rendered = time.perf_counter() - started

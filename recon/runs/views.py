@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.data.subject import Photograph
 from recon.face_model.model import MorphableModel
 from recon.fitting.camera import Camera
 from recon.fitting.fit import Fit
 from recon.methods.contract import Reconstruction
-from recon.rendering.compositing import composite, face_alpha
+from recon.rendering import RENDERERS
+from recon.rendering.compositing import composite, face_alpha, over_background
 from recon.rendering.export import write_glb
-from recon.rendering.gbuffer import shade_view
+from recon.rendering.gbuffer import GBufferRenderer, shade_view
 from recon.rendering.scene import Scene
+from recon.rendering.view import Renderer
 from recon.rendering.views import region_centre, render_view
 
 Box = tuple[int, int, int, int]
@@ -44,10 +46,10 @@ def crop_box(model: MorphableModel, fit: Fit) -> Box:
     return left, top, int(np.clip(right, left + 1, width)), int(np.clip(bottom, top + 1, height))
 
 
-def cropped(photograph: Photograph, box: Box) -> Photograph:
-    """The part of a photograph inside ``box``."""
+def cropped(picture: NDArray[Any], box: Box) -> NDArray[Any]:
+    """The part of a picture ``(H, W, …)`` inside ``box``."""
     left, top, right, bottom = box
-    return replace(photograph, srgb=photograph.srgb[top:bottom, left:right])
+    return picture[top:bottom, left:right]
 
 
 def cropped_camera(camera: Camera, box: Box) -> Camera:
@@ -76,18 +78,31 @@ class FittedView:
     mask: NDArray[np.bool_]
 
 
-def fitted_view(photograph: Photograph, scene: Scene, mask: NDArray[np.bool_], renderer: str) -> FittedView:
-    """The head under its own camera and light over ``photograph``, which is cropped like the scene's camera.
+def fitted_view(
+    photograph: NDArray[np.float32], scene: Scene, mask: NDArray[np.bool_], hidden: NDArray[np.bool_], renderer: str
+) -> FittedView:
+    """The head under its own camera and light over the photograph.
 
     Args:
+        photograph: ``(h, w, 3)`` float32 sRGB-encoded, cropped like the scene's camera.
         mask: ``(S, S)`` bool: texels that the method vouches for; elsewhere the photograph stays.
+        hidden: ``(h, w)`` bool: pixels that the protocol withheld; the whole rendered head is shown there, eyes and
+            all, because there is no photograph to show.
         renderer: registry name.
     """
-    from recon.rendering import RENDERERS
-
-    view = render_view(scene, "fitted", renderer=RENDERERS.get(renderer)())
-    picture = composite(photograph.srgb, view, FEATHER, mask)
+    view = render_view(scene, "fitted", renderer=_renderer(renderer))
+    base = photograph
+    if hidden.any():
+        base = np.where(hidden[..., None], over_background(view), base)
+    picture = composite(base, view, FEATHER, mask)
     return FittedView(picture, face_alpha(view, mask, FEATHER) >= 1.0)
+
+
+def _renderer(name: str) -> Renderer:
+    """The renderer called ``name``; the g-buffer with one ray a pixel, which is what metrics want and is fast."""
+    if name == "gbuffer":
+        return GBufferRenderer(supersample=1)
+    return RENDERERS.get(name)()
 
 
 @dataclass(frozen=True, eq=False)
