@@ -27,8 +27,12 @@ JAW = 17
 DEVIATION = np.concatenate([np.full(17, 0.020), np.full(10, 0.020), np.full(41, 0.010)])
 # Along the contour a jaw landmark is this many times less certain than across it.
 JAW_SLACK = 3.0
-# Geman–McClure scale, in standard deviations: residuals much larger than this count little.
+# dlib answers in whole pixels of the picture that it saw; small faces are not placed better than this.
+PIXEL_DEVIATION = 0.5
+# Geman–McClure scale, in standard deviations: residuals much larger than this count little. It shrinks from round to
+# round (graduated non-convexity), or a broad smile would be outvoted before the expression has had time to form.
 ROBUST_SCALE = 4.0
+ROBUST_SCALES = (32.0, 16.0, 8.0, ROBUST_SCALE)
 
 # A photograph hardly tells how far the camera was, and cropping it changes the apparent field of view but not the
 # distance. So the prior is on the distance: log-normal, 68 % between 0.75 m (an arm's length and a little) and 1.7 m
@@ -201,6 +205,7 @@ class LandmarkTerm:
         detected: ``(68, 2)`` pixels.
         whitening: ``(68, 2, 2)``: maps a residual in pixels to standard deviations.
         weight: factor on the energy.
+        scale: Geman–McClure scale in standard deviations.
     """
 
     rig: LandmarkRig
@@ -208,19 +213,27 @@ class LandmarkTerm:
     detected: Array
     whitening: Array
     weight: float = 1.0
+    scale: float = ROBUST_SCALE
 
     @staticmethod
-    def at(rig: LandmarkRig, detected: Array, parameters: FaceParameters, weight: float = 1.0) -> LandmarkTerm:
+    def at(
+        rig: LandmarkRig,
+        detected: Array,
+        parameters: FaceParameters,
+        weight: float = 1.0,
+        scale: float = ROBUST_SCALE,
+    ) -> LandmarkTerm:
         """The term with the contour chosen for ``parameters``."""
         rows = contour_rows(rig, parameters.pose.project(rig.points(parameters)))
         interocular = float(np.linalg.norm(detected[36] - detected[45]))
-        whitening = np.eye(2) / (DEVIATION * interocular)[:, None, None]
+        deviation = np.hypot(DEVIATION * interocular, PIXEL_DEVIATION)
+        whitening = np.eye(2) / deviation[:, None, None]
         outward = _outward(detected)
         along = np.stack([-outward[:, 1], outward[:, 0]], axis=-1)
         # Across the contour as certain as DEVIATION says, along it JAW_SLACK times less.
         turned = np.stack([outward, along / JAW_SLACK], axis=1)
-        whitening[:JAW] = turned / (DEVIATION[:JAW] * interocular)[:, None, None]
-        return LandmarkTerm(rig, rows, detected, whitening, weight)
+        whitening[:JAW] = turned / deviation[:JAW, None, None]
+        return LandmarkTerm(rig, rows, detected, whitening, weight, scale)
 
     def points(self, parameters: FaceParameters) -> Array:
         """``(68, 3)`` landmark positions in the model frame."""
@@ -234,7 +247,7 @@ class LandmarkTerm:
     def energy(self, parameters: FaceParameters) -> float:
         """Geman–McClure energy ``Σ s² e² / (s² + e²)`` of the residuals ``e`` in standard deviations."""
         squares = np.sum(np.einsum("lij,lj->li", self.whitening, self.residual(parameters)) ** 2, axis=1)
-        scale = ROBUST_SCALE**2
+        scale = self.scale**2
         return self.weight * float(np.sum(scale * squares / (scale + squares)))
 
     def linearise(self, parameters: FaceParameters) -> Linearisation:
@@ -245,7 +258,7 @@ class LandmarkTerm:
         jacobian[:, :, POSE_SIZE:] = np.einsum("lix,klx->lik", by_point, self.rig.basis[:, self.rows], optimize=True)
         residual = np.einsum("lij,lj->li", self.whitening, positions - self.detected)
         jacobian = np.einsum("lij,ljp->lip", self.whitening, jacobian, optimize=True)
-        scale = ROBUST_SCALE**2
+        scale = self.scale**2
         squares = np.sum(residual**2, axis=1)
         root = np.sqrt(self.weight) * scale / (scale + squares)
         jacobian = (jacobian * root[:, None, None]).reshape(136, -1)
@@ -311,14 +324,15 @@ def fit_landmarks(
         rig.mean[inner], target[inner], np.array([width / 2, height / 2]), float(np.exp(prior.typical_log_distance))
     )
     parameters = FaceParameters(pose, np.zeros(len(model.identity_basis)), np.zeros(len(model.expression_basis)))
-    result = descend(rig, target, parameters, prior.only_pose(), steps=5)
+    result = descend(rig, target, parameters, prior.only_pose(), ROBUST_SCALES[0], steps=5)
     steps = len(result.energies) - 1
-    for _ in range(rounds):
+    for index in range(rounds):
+        scale = ROBUST_SCALES[min(index, len(ROBUST_SCALES) - 1)]
         before = contour_rows(rig, result.state.pose.project(rig.points(result.state)))
-        result = descend(rig, target, result.state, prior, steps=3, damping=result.damping)
+        result = descend(rig, target, result.state, prior, scale, steps=3)
         steps += len(result.energies) - 1
         after = contour_rows(rig, result.state.pose.project(rig.points(result.state)))
-        if result.converged and np.array_equal(before, after):
+        if scale == ROBUST_SCALE and result.converged and np.array_equal(before, after):
             break
     return LandmarkFit(result.state, LandmarkTerm.at(rig, target, result.state), steps)
 
@@ -328,12 +342,12 @@ def descend(
     detected: Array,
     start: FaceParameters,
     prior: CoefficientPrior,
+    scale: float,
     *,
     steps: int,
-    damping: float = 1e-3,
 ) -> Minimum[FaceParameters]:
-    """A few Levenberg–Marquardt steps with the contour chosen at ``start``."""
-    term = LandmarkTerm.at(rig, detected, start)
+    """A few Levenberg–Marquardt steps with the contour chosen at ``start`` and Geman–McClure scale ``scale``."""
+    term = LandmarkTerm.at(rig, detected, start, scale=scale)
 
     def linearise(parameters: FaceParameters) -> Linearisation:
         data = term.linearise(parameters)
@@ -346,6 +360,4 @@ def descend(
     def energy(parameters: FaceParameters) -> float:
         return term.energy(parameters) + prior.energy(parameters)
 
-    return minimise(
-        start, linearise, energy, FaceParameters.moved, prior.walls, steps=steps, damping=damping, tolerance=1e-3
-    )
+    return minimise(start, linearise, energy, FaceParameters.moved, prior.walls, steps=steps, tolerance=1e-3)

@@ -25,6 +25,8 @@ _FEWEST_BLOCKS = 12.0
 _SAMPLES = 4000
 # Fewer usable samples than this say nothing about light.
 _FEWEST_SAMPLES = 60
+# Linear radiance below this (about 3 of 255 in sRGB) is noise.
+_BLACK = 0.001
 # Weight of samples where a beard or stubble may darken the skin.
 _BEARD_TRUST = 0.25
 
@@ -35,7 +37,7 @@ class SkinLight:
 
     Attributes:
         estimate: the light; None where too little skin could be read.
-        missing: share of the visible skin that could not be read (ignored, clipped, outside the photograph).
+        missing: share of the visible skin that could not be read (ignored, clipped, black, outside the photograph).
     """
 
     estimate: LightEstimate | None
@@ -80,6 +82,7 @@ def read_light(
     if len(chosen) < _FEWEST_SAMPLES:
         return SkinLight(None, 1.0)
     radiance, _, known = level.read(face.pose.project(vertices[model.triangles[chosen]].mean(axis=1)))
+    known &= radiance.max(axis=1) > _BLACK
     missing = float(1.0 - known.mean())
     if known.sum() < _FEWEST_SAMPLES:
         return SkinLight(None, missing)

@@ -32,17 +32,17 @@ class Threshold:
 _EYES = "of the distance between the eyes"
 THRESHOLDS = (
     Threshold("landmark_error_relative", 0.055, 0.11, f"landmarks are off by {{value:.1%}} {_EYES}"),
-    Threshold("inner_error_relative", 0.030, 0.06, f"eyes, nose and mouth are off by {{value:.1%}} {_EYES}"),
+    Threshold("inner_error_relative", 0.035, 0.07, f"eyes, nose and mouth are off by {{value:.1%}} {_EYES}"),
     Threshold(
         "identity_rms", 1.0, 1.6, "the face shape is unlikely (mean square coefficient {value:.2f}, not below 1)"
     ),
     Threshold("identity_largest", 3.5, 6.0, "a face shape coefficient is extreme ({value:.1f} standard deviations)"),
     Threshold("yaw", 40.0, 75.0, "the head is turned by {value:.0f}°"),
     Threshold("pitch", 35.0, 60.0, "the head is tilted up or down by {value:.0f}°"),
-    Threshold("landmark_spread", 0.02, 0.06, "the landmark detector is unsure (spread {value:.1%})"),
-    Threshold("light_residual", 0.30, 0.60, "the skin's brightness is off by {value:.0%} from any smooth light"),
+    Threshold("landmark_spread", 0.03, 0.10, "the landmark detector is unsure (spread {value:.1%})"),
+    Threshold("light_residual", 0.40, 0.90, "the skin's brightness is off by {value:.0%} from any smooth light"),
     Threshold(
-        "missing_skin", 0.60, 0.95, "{value:.0%} of the visible skin cannot be used (withheld, clipped, cut off)"
+        "missing_skin", 0.60, 0.95, "{value:.0%} of the visible skin cannot be used (withheld, clipped, black, cut off)"
     ),
 )
 # Fewer pixels than this between the outer eye corners leave no texture to speak of.
