@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from recon.data.person import Person
-from recon.data.procedural import lattice_noise, resolved, scatter, strokes, vector
+from recon.data.procedural import lattice_noise, line_distance, resolved, scatter, strokes, vector
 
 if TYPE_CHECKING:
     from recon.data.skin import SkinSurface
@@ -50,6 +50,14 @@ def brow_hairs(surface: SkinSurface, near: NDArray[np.bool_], person: Person) ->
         which = np.flatnonzero(near)[close]
         cover[which] = np.maximum(cover[which], strokes(points[close], surface.texel[which], roots, tips, 0.16))
     return np.minimum(1.15 * cover, 0.96).astype(np.float32)
+
+
+def lash_roots(surface: SkinSurface, near: NDArray[np.bool_]) -> Float:
+    """``(N,)`` dark line of the upper lid, where the lashes' roots stand close; ``near`` are the texels of the lids."""
+    cover = np.zeros(len(near), np.float32)
+    for lid in (surface.marks[36:40], surface.marks[42:46]):
+        cover[near] += 0.8 * np.exp(-((line_distance(surface.points[near], lid) / 0.6) ** 2))
+    return np.minimum(cover, 0.9)
 
 
 def beard_hairs(surface: SkinSurface, regions: Mapping[str, Float], person: Person, bare: NDArray[np.bool_]) -> Float:

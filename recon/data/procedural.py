@@ -116,6 +116,13 @@ def strokes(
     return np.asarray(1.0 - np.prod(1.0 - np.minimum(cover, 0.95), axis=1), dtype=np.float32)
 
 
+def line_distance(points: Float, line: Float) -> Float:
+    """``(N,)`` distance of ``points`` ``(N, 3)`` to a polyline ``(M, 3)``, both seen along z."""
+    flat, start, step = points[:, None, :2], line[:-1, :2], np.diff(line[:, :2], axis=0)
+    along = np.clip(((flat - start) * step).sum(-1) / np.maximum((step**2).sum(-1), 1e-6), 0.0, 1.0)
+    return np.asarray(np.linalg.norm(flat - start - along[..., None] * step, axis=-1).min(axis=1), dtype=np.float32)
+
+
 def average(triangles: NDArray[np.int32], count: int, values: Float, rounds: int) -> Float:
     """``(V,)`` vertex values smoothed over a mesh: in each round half of a value becomes the mean of its neighbours'.
 

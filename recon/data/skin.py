@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from recon.colour import srgb_to_linear
-from recon.data.hair import beard_hairs, brow_hairs, scalp_cover, strand_tone
+from recon.data.hair import beard_hairs, brow_hairs, lash_roots, scalp_cover, strand_tone
 from recon.data.person import Person
-from recon.data.procedural import average, lattice_noise, resolved, scatter, vector
+from recon.data.procedural import average, lattice_noise, line_distance, resolved, scatter, vector
 from recon.face_model.model import MorphableModel
 from recon.texture.uv_map import UVMap, uv_map
 
@@ -286,8 +286,7 @@ def _lines(
     near_eye = regions["eyes"] > 0.05
     for eye in (marks[36:42], marks[42:48]):
         rim = np.concatenate([eye, eye[:1]])
-        total[near_eye] += 0.55 * np.exp(-((_line_distance(points[near_eye], rim) / 0.9) ** 2))
-        total[near_eye] += 1.10 * np.exp(-((_line_distance(points[near_eye], eye[:4]) / 0.7) ** 2))  # roots of lashes
+        total[near_eye] += 0.35 * np.exp(-((line_distance(points[near_eye], rim) / 0.9) ** 2))
     aged = float(np.clip((person.age - 32) / 40, 0.0, 1.0))
     forehead = regions["forehead"]
     wave = 1.5 * lattice_noise(points * vector(1.0, 0.05, 1.0), 45.0, rng)
@@ -300,23 +299,17 @@ def _lines(
     for wing, corner in ((31, 48), (35, 54)):
         out = vector(-4.0 if wing == 31 else 4.0, 0.0, 0.0)
         fold = np.stack([marks[wing] + out, 0.55 * marks[wing] + 0.45 * marks[corner] + 1.6 * out, marks[corner] + out])
-        total += (0.02 + 0.16 * aged) * np.exp(-((_line_distance(points, fold) / (0.9 + texel)) ** 2))
+        total += (0.02 + 0.16 * aged) * np.exp(-((line_distance(points, fold) / (0.9 + texel)) ** 2))
     return np.asarray(total, dtype=np.float32)
-
-
-def _line_distance(points: Float, line: Float) -> Float:
-    """``(N,)`` distance to a polyline ``(M, 3)``, seen from the front."""
-    flat, start, step = points[:, None, :2], line[:-1, :2], np.diff(line[:, :2], axis=0)
-    along = np.clip(((flat - start) * step).sum(-1) / np.maximum((step**2).sum(-1), 1e-6), 0.0, 1.0)
-    return np.asarray(np.linalg.norm(flat - start - along[..., None] * step, axis=-1).min(axis=1), dtype=np.float32)
 
 
 def _with_hairs(
     colour: Float, surface: SkinSurface, regions: Mapping[str, Float], person: Person, bare: NDArray[np.bool_]
 ) -> Float:
-    """The skin ``(N, 3)`` with brows and stubble over it."""
+    """The skin ``(N, 3)`` with brows, the roots of lashes and stubble over it."""
     hair = np.asarray(person.hair, dtype=np.float32)
     for cover in (
+        lash_roots(surface, regions["eyes"] > 0.05),
         brow_hairs(surface, regions["brows"] + regions["forehead"] + regions["eyes"] > 0.05, person),
         beard_hairs(surface, regions, person, bare),
     ):
