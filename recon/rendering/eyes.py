@@ -17,6 +17,9 @@ Float = NDArray[np.float32]
 
 IRIS_RADIUS = 0.00585  # metres
 PUPIL_RADIUS = 0.0019  # metres
+# The upper lid covers more of the iris than the lower one: seen from the eyeball's centre, the pupil stands this far
+# above the middle between the lids. With 7 degrees the neutral ICT face, made from scans, looks straight ahead.
+_GAZE_ABOVE_LIDS = np.radians(7.0)
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,26 @@ def fit_sphere(points: NDArray[np.floating]) -> tuple[NDArray[np.float64], float
     return centre + origin, float(np.sqrt(solution[3] + centre @ centre))
 
 
-def eye_frame(eyeball: Float) -> EyeFrame:
-    """The frame of an eyeball ``(N, 3)``.
+def gaze_pitch(eyeballs: tuple[Float, ...], lids: Float) -> float:
+    """Radians by which the gaze is raised over straight ahead, so that both eyes sit naturally between their lids.
 
-    The eye looks straight ahead, along the model's +z: the gaze expressions of the face models move lids and leave the
-    eyeball as it is, and identities deform it without turning it.
+    Args:
+        eyeballs: vertices ``(N, 3)`` of each eyeball.
+        lids: ``(8, 3)`` iBUG landmarks of the four lids (37, 38, 40, 41, 43, 44, 46, 47).
+    """
+    centre = np.mean([fit_sphere(eyeball)[0] for eyeball in eyeballs], axis=0)
+    middle = lids.mean(axis=0)
+    return float(np.arctan2(middle[1] - centre[1], middle[2] - centre[2])) + _GAZE_ABOVE_LIDS
+
+
+def eye_frame(eyeball: Float, pitch: float) -> EyeFrame:
+    """The frame of an eyeball ``(N, 3)`` whose gaze is raised by ``pitch`` radians over straight ahead (+z).
+
+    The deformed eyeball itself does not tell where it looks: identities shear it, by several degrees. Both eyes look
+    ahead, and up or down with the lids, as eyes do.
     """
     centre, radius = fit_sphere(eyeball)
-    return EyeFrame(centre, radius, np.array([0.0, 0.0, 1.0]))
+    return EyeFrame(centre, radius, np.array([0.0, np.sin(pitch), np.cos(pitch)]))
 
 
 def eye_texcoord(points: Float, frame: EyeFrame) -> Float:
@@ -159,35 +174,56 @@ def lash_opacity(size: int = 1024) -> Float:
     return result
 
 
-def lash_texcoord(uv: Float, strips: NDArray[np.integer], points: Float, lids: Float) -> Float:
-    """``(N, 2)`` float32 coordinates in :func:`lash_opacity` of the vertices of lash strips.
+def lash_texcoord(points: Float, uv: Float, strips: NDArray[np.integer], eyeballs: tuple[Float, ...]) -> Float:
+    """``(N, 2)`` float32 coordinates in :func:`lash_opacity` of the vertices of lash strips, in a model's mean.
+
+    Lashes grow from the lid's margin, which lies on the eyeball, away from it. Where a strip's own layout is a
+    rectangle, one of its axes runs along the lid and the other from root to tip. Where it is not, the distance from
+    the eyeball runs from root to tip and the azimuth around its axis along the lid.
 
     Args:
-        uv: ``(N, 2)`` the model's own coordinates; each strip fills a rectangle of them.
+        points: ``(N, 3)``.
+        uv: ``(N, 2)`` the model's own layout.
         strips: ``(N,)`` which strip a vertex belongs to.
-        points: ``(N, 3)`` positions in the model's mean.
-        lids: ``(M, 3)`` positions of the skin, to tell the root of a strip from its tip.
+        eyeballs: vertices ``(M, 3)`` of each eyeball.
     """
-    from scipy.spatial import cKDTree
-
-    distance = cKDTree(lids).query(points)[0]
-    result = np.zeros((len(uv), 2))
-    names = np.unique(strips)
-    middle = np.array([points[strips == name, 1].mean() for name in names])
-    upper = middle > middle.mean()
-    seen = {True: 0, False: LASH_BANDS // 2}
-    for name, is_upper in zip(names, upper, strict=True):
+    spheres = [fit_sphere(eyeball) for eyeball in eyeballs]
+    result = np.zeros((len(points), 2))
+    used = {True: 0, False: 0}
+    half = LASH_BANDS // 2
+    for name in np.unique(strips):
         members = strips == name
-        box = uv[members]
-        unit = (box - box.min(axis=0)) / np.maximum(np.ptp(box, axis=0), 1e-9)
-        # Which of the two axes, and which end of it, is the root: the row of vertices nearest the skin.
-        best = min(
-            ((axis, end) for axis in (0, 1) for end in (0.0, 1.0)),
-            key=lambda side: distance[members][np.abs(unit[:, side[0]] - side[1]) < 0.02].mean(),
-        )
-        along = unit[:, 1 - best[0]]
-        out = np.abs(unit[:, best[0]] - best[1])
-        band = seen[bool(is_upper)]
-        seen[bool(is_upper)] = band + 1 if (band + 1) % (LASH_BANDS // 2) else band
+        position = points[members].astype(np.float64)
+        centre, radius = min(spheres, key=lambda sphere: float(np.linalg.norm(position.mean(axis=0) - sphere[0])))
+        away = position - centre
+        height = np.linalg.norm(away, axis=1) - radius
+        along, out = _rectangle(uv[members], height) or _azimuthal(away, height)
+        upper = bool(away[:, 1].mean() > 0)
+        band = used[upper] % half + (0 if upper else half)
+        used[upper] += 1
         result[members] = np.stack([along, (band + 0.02 + 0.96 * out) / LASH_BANDS], axis=-1)
     return result.astype(np.float32)
+
+
+def _unit(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Scaled to [0, 1]."""
+    return np.asarray((values - values.min()) / max(float(np.ptp(values)), 1e-9), np.float64)
+
+
+def _rectangle(uv: Float, height: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Along the lid and from root to tip, each in [0, 1], of a strip laid out as a rectangle; None if it is not one."""
+    axes = [_unit(uv[:, 0]), _unit(uv[:, 1])]
+    corners = [(np.hypot(axes[0] - x, axes[1] - y)).min() for x in (0, 1) for y in (0, 1)]
+    if max(corners) > 0.05:
+        return None
+    across = min((0, 1), key=lambda axis: -abs(float(np.corrcoef(axes[axis], height)[0, 1])))
+    out = axes[across]
+    return axes[1 - across], out if np.corrcoef(out, height)[0, 1] > 0 else 1 - out
+
+
+def _azimuthal(
+    away: NDArray[np.float64], height: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same for any other strip, from positions ``away`` ``(N, 3)`` relative to the eyeball's centre."""
+    middle = np.arctan2(*away.mean(axis=0)[[1, 0]])
+    return _unit(np.angle(np.exp(1j * (np.arctan2(away[:, 1], away[:, 0]) - middle)))), _unit(height)

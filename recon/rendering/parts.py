@@ -103,7 +103,9 @@ def _part_name(surface: Surface, material: str) -> str:
     return "eye_right" if "right" in material.lower() else "eye_left"
 
 
-def _build(model: MorphableModel, name: str, surface: Surface, triangle_ids: Index) -> PartTopology:
+def _build(
+    model: MorphableModel, name: str, surface: Surface, triangle_ids: Index, eyeballs: tuple[Float, ...]
+) -> PartTopology:
     """Vertices are split where the texture coordinates are, and only where they are used."""
     corners = model.triangles[triangle_ids].astype(np.int64)
     textured = surface in (Surface.SKIN, Surface.LASHES)
@@ -116,22 +118,25 @@ def _build(model: MorphableModel, name: str, surface: Surface, triangle_ids: Ind
         edges = np.concatenate([triangles[:, :2], triangles[:, 1:]])
         graph = coo_matrix((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), (len(key), len(key)))
         strips = connected_components(graph, directed=False)[1]
-        skin = np.unique(model.triangles[model.uv_triangle_ids])
-        texcoord = lash_texcoord(texcoord, strips, model.mean[vertex_ids], model.mean[skin])
+        texcoord = lash_texcoord(model.mean[vertex_ids], texcoord, strips, eyeballs)
     return PartTopology(name, surface, triangle_ids, vertex_ids, triangles, texcoord)
 
 
 @lru_cache(maxsize=4)
 def part_topologies(model: MorphableModel) -> tuple[PartTopology, ...]:
-    """The drawn parts of a model, skin first; hidden materials are left out."""
+    """The drawn parts of a model, skin first; hidden materials, and lashes without eyes, are left out."""
     groups: dict[str, tuple[Surface, list[str]]] = {}
     for material in model.material_names:
         surface = surface_of(model, material)
         if surface is not Surface.HIDDEN:
             groups.setdefault(_part_name(surface, material), (surface, []))[1].append(material)
-    order = sorted(groups, key=lambda name: name != "skin")
-    found = ((name, groups[name][0], model.triangles_of(*groups[name][1])) for name in order)
-    return tuple(_build(model, name, surface, ids) for name, surface, ids in found if len(ids))
+    found = {name: model.triangles_of(*materials) for name, (_, materials) in groups.items()}
+    eyeballs = tuple(
+        model.mean[np.unique(model.triangles[ids])] for name, ids in found.items() if groups[name][0] is Surface.EYE
+    )
+    drawn = [name for name, ids in found.items() if len(ids) and (name != "lashes" or eyeballs)]
+    drawn.sort(key=lambda name: name != "skin")
+    return tuple(_build(model, name, groups[name][0], found[name], eyeballs) for name in drawn)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from recon.errors import InputError
 from recon.face_model.model import MorphableModel, vertex_normals
 from recon.fitting.camera import Camera
 from recon.fitting.lighting import SphericalHarmonicsLighting
-from recon.rendering.eyes import EyeFrame, eye_frame, eye_texcoord, eye_texture, lash_opacity
+from recon.rendering.eyes import EyeFrame, eye_frame, eye_texcoord, eye_texture, gaze_pitch, lash_opacity
 from recon.rendering.parts import (
     NeutralMaterials,
     PartTopology,
@@ -36,6 +36,7 @@ _GLOSS = {
     Surface.CAVITY: (0.60, 0.20),
     Surface.LASHES: (0.60, 0.20),
 }
+_LIDS = [37, 38, 40, 41, 43, 44, 46, 47]  # iBUG
 # Parts that lie in the shadow of others; a renderer without global illumination darkens them by ambient occlusion.
 ENCLOSED = frozenset({Surface.EYE, Surface.TEETH, Surface.GUMS, Surface.CAVITY})
 
@@ -120,11 +121,12 @@ class Scene:
     @cached_property
     def eye_frames(self) -> dict[str, EyeFrame]:
         """Centre, radius and optical axis by part name (``eye_left``, ``eye_right``)."""
-        return {
-            part.name: eye_frame(self.vertices[part.vertex_ids])
-            for part in part_topologies(self.model)
-            if part.surface is Surface.EYE
-        }
+        eyes = [part for part in part_topologies(self.model) if part.surface is Surface.EYE]
+        if not eyes:
+            return {}
+        shapes = [self.vertices[eye.vertex_ids] for eye in eyes]
+        pitch = gaze_pitch(tuple(shapes), self.model.landmarks(self.vertices)[_LIDS])
+        return {eye.name: eye_frame(shape, pitch) for eye, shape in zip(eyes, shapes, strict=True)}
 
     @cached_property
     def neutral_skin(self) -> Float:
