@@ -6,6 +6,7 @@ A protocol degrades the photograph (``blur:8``), withholds part of the texture (
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 
 from recon.data.subject import Photograph
 from recon.errors import UsageError
-from recon.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Protocol:
                 srgb_to_linear(srgb),
                 (max(1, height // factor), max(1, width // factor)),
                 order=1,
-                anti_aliasing=False if factor == 1 else True,
+                anti_aliasing=True,
             )
             return linear_to_srgb(resize(small, (height, width), order=3, mode="edge"))
         if self.kind == "grayscale":
@@ -80,9 +80,7 @@ class Protocol:
         return srgb
 
 
-_KINDS: Registry[type[Protocol]] = Registry(
-    "protocol", "mesoface.protocols", dict.fromkeys(("identity", "blur", "occlude", "lowres", "grayscale"), "")
-)
+KINDS = ("identity", "blur", "occlude", "lowres", "grayscale")
 
 
 def parse_protocol(text: str) -> Protocol:
@@ -92,8 +90,9 @@ def parse_protocol(text: str) -> Protocol:
         UsageError: unknown kind, or an argument that is missing or out of range.
     """
     kind, _, argument = text.strip().partition(":")
-    if kind not in _KINDS:
-        _KINDS.get(kind)
+    if kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.0)[0]
+        raise UsageError(f"unknown protocol '{kind}': did you mean '{near}'? Known: {', '.join(KINDS)}.")
     if kind in {"identity", "grayscale"}:
         if argument:
             raise UsageError(f"protocol '{kind}' takes no argument, got '{text}'.")

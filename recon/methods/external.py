@@ -49,10 +49,10 @@ class External:
         if not path.is_file():
             raise InputError(f"{path} does not exist: write one albedo map a photograph there.")
         texture = read_png(path)
-        if texture.ndim != 3 or texture.shape[0] != texture.shape[1]:
+        if texture.dtype == np.bool_ or texture.ndim != 3 or texture.shape[0] != texture.shape[1]:
             raise InputError(f"{path}: an albedo map is a square RGB picture, this one is {texture.shape[:2]}.")
         size = context.observation.size
-        linear = srgb_to_linear(texture[..., :3])
+        linear = srgb_to_linear(np.asarray(texture[..., :3], np.float32))
         if linear.shape[0] != size:
             linear = resize(linear, (size, size, 3), order=1 if linear.shape[0] > size else 3, anti_aliasing=True)
         record = {"source": path.name, "source_size": int(texture.shape[0])}

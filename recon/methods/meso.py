@@ -39,7 +39,7 @@ from recon.texture.skin_detail import (
 
 # Chroma follows luma by these factors where the photograph is too soft to regress its own: medians over the London
 # set (red, green, blue).
-_USUAL_BETA = np.float32([0.90, 1.04, 1.10])
+_USUAL_BETA = np.array([0.90, 1.04, 1.10], np.float32)
 # Observed detail is trusted this far from the rim of the seen skin, and blends in over the second width (texels).
 _KEEP_MARGIN, _KEEP_FEATHER = 3.0, 4.0
 # The detail fades into the completed texture over this rim of the skin mask (texels at 512²).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,5 +35,5 @@ def split_bands(
         mask; 0 outside it.
     """
     passes = [masked_gaussian(image, mask, sigma, TRUNCATE) * mask for sigma in (0.0, *sigmas)]
-    bands = np.stack([fine - coarse for fine, coarse in zip(passes[:-1], passes[1:], strict=True)])
+    bands = np.stack([fine - coarse for fine, coarse in pairwise(passes)])
     return bands.astype(np.float32), passes[-1].astype(np.float32)

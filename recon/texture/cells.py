@@ -23,7 +23,9 @@ def skin_cells(model: MorphableModel, layout: UVMap, skin: NDArray[np.bool_]) ->
     """``(R, S, S)`` bool: a partition of ``skin`` into cells; texels of no region join the nearest one."""
     seeds = np.stack(
         [
-            np.any([layout.interpolate(model.regions[name][:, None].astype(np.float32))[..., 0] > 0.5 for name in names], 0)
+            np.any(
+                [layout.interpolate(model.regions[name][:, None].astype(np.float32))[..., 0] > 0.5 for name in names], 0
+            )
             for names in CELL_REGIONS
         ]
     )
@@ -32,7 +34,9 @@ def skin_cells(model: MorphableModel, layout: UVMap, skin: NDArray[np.bool_]) ->
     )
     region = distance.argmin(axis=0)
     left = layout.interpolate(model.mean[:, :1])[..., 0] > 0
-    cells = [skin & (region == index) & (left == (side == "left")) for index in range(len(CELL_REGIONS)) for side in SIDES]
+    cells = [
+        skin & (region == index) & (left == (side == "left")) for index in range(len(CELL_REGIONS)) for side in SIDES
+    ]
     return np.stack(cells)
 
 

@@ -95,7 +95,8 @@ def simplex_least_squares(gram: Matrix, cross: Vector, start: Vector | None = No
     regular = gram + 1e-12 * scale * np.eye(count)
     support = weights > 0
     iterations = 0
-    for iterations in range(1, 20 * count + 1):
+    while iterations < 20 * count:
+        iterations += 1
         for _ in range(count):
             active = np.flatnonzero(support)
             solved = _equality_constrained(regular[np.ix_(active, active)], cross[active])
@@ -175,9 +176,7 @@ def linear(terms: Sequence[Term], ridge: float = 1e-6) -> Combination:
 
 def nearest(terms: Sequence[Term]) -> Combination:
     """All weight on the single closest database entry (the paper's "nearest neighbour" ablation)."""
-    distance = sum(
-        np.sqrt(np.maximum(np.diag(t.gram) - 2.0 * t.cross + t.constant, 0.0)) for t in terms
-    )
+    distance = sum(np.sqrt(np.maximum(np.diag(t.gram) - 2.0 * t.cross + t.constant, 0.0)) for t in terms)
     weights = np.zeros(len(terms[0].cross))
     weights[int(np.argmin(distance))] = 1.0
     return Combination(weights, float(np.min(distance)), 0.0, 1)

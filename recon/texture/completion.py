@@ -38,18 +38,14 @@ def trusted(observation: Observation, model: MorphableModel) -> NDArray[np.bool_
     return observation.skin | (observation.visible & face_masks(model, observation.size).features)
 
 
-def pca_texture(
-    observation: Observation, database: TextureDatabase
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def pca_texture(observation: Observation, database: TextureDatabase) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """``A_low``: the ``(S, S, 3)`` sRGB-encoded PCA texture fitted to the trusted texels, and its coefficients."""
     known = trusted(observation, database.model)
     coefficients = database.pca.coefficients(linear_to_srgb(observation.albedo), known)
     return database.pca.texture(coefficients), coefficients
 
 
-def completed(
-    observation: Observation, model: MorphableModel, fill: NDArray[np.float32] | None
-) -> NDArray[np.float32]:
+def completed(observation: Observation, model: MorphableModel, fill: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """``(S, S, 3)`` sRGB-encoded complete texture: seen, else mirrored, else ``fill`` carried over in colour.
 
     Args:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recon.texture.features import FeatureExtractor, Layer
+from recon.texture.features import Layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +33,10 @@ class LayerCells:
     weights: Tensor
     counts: tuple[int, ...]
     areas: Tensor
+
+    def to(self, device: str) -> LayerCells:
+        """The same cells on a torch device."""
+        return LayerCells(self.texels.to(device), self.weights.to(device), self.counts, self.areas.to(device))
 
 
 def layer_cells(cells: Tensor, layer: Layer, size: tuple[int, int]) -> LayerCells:
@@ -85,11 +89,11 @@ def cell_means(features: Tensor, cells: LayerCells) -> Tensor:
     return (chosen * cells.weights).sum(dim=1) / cells.weights.sum().clamp_min(1e-12)
 
 
-def image_cells(extractor: FeatureExtractor, cells: Tensor, features: Sequence[Tensor]) -> list[LayerCells]:
-    """:func:`layer_cells` for every layer of ``features`` ``[(1, C, H, W)]``."""
+def image_cells(layers: Sequence[Layer], cells: Tensor, features: Sequence[Tensor]) -> list[LayerCells]:
+    """:func:`layer_cells` for every one of ``features`` ``[(1, C, H, W)]``."""
     return [
         layer_cells(cells, layer, (feature.shape[-2], feature.shape[-1]))
-        for layer, feature in zip(extractor.layers, features, strict=True)
+        for layer, feature in zip(layers, features, strict=True)
     ]
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from recon.colour import linear_to_srgb
@@ -94,9 +95,10 @@ class TextureDatabase:
     @cached_property
     def identity(self) -> str:
         """Names this very set of textures; part of every key of a derived file."""
-        text = "\n".join([str(FORMAT), self.model.name, self.model.version, str(self.size)] + [
-            f"{entry.id} {entry.sha256}" for entry in self.entries
-        ])
+        text = "\n".join(
+            [str(FORMAT), self.model.name, self.model.version, str(self.size)]
+            + [f"{entry.id} {entry.sha256}" for entry in self.entries]
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def without(self, ids: Iterable[str] = (), hashes: Iterable[str] = ()) -> TextureDatabase:
@@ -137,7 +139,10 @@ class TextureDatabase:
         path = self.folder / "derived" / self.identity / f"{name}.npy"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_npy(path, make())
+            # Workers wait for the one that is already computing it; the lock of a killed one is free again.
+            with FileLock(path.with_suffix(".lock")):
+                if not path.exists():
+                    write_npy(path, make())
         return np.load(path, mmap_mode="r")
 
     @cached_property

@@ -7,14 +7,14 @@ and kept among the database's derived files.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from recon.colour import srgb_to_linear
+from recon.colour import LUMINANCE, srgb_to_linear
 from recon.texture.bands import band_sigmas, split_bands
 from recon.texture.cells import skin_cells
 from recon.texture.correlation import LayerCells, cell_correlations, cell_means, image_cells
@@ -80,7 +80,7 @@ def skin_domain(database: TextureDatabase) -> Domain:
         slice(max(columns[0] - margin, 0), min(columns[-1] + margin + 1, side)),
     )
     cells = skin_cells(database.model, database.layout, skin)
-    return Domain(box, skin[box], cells[(slice(None), *box)], side / 512.0)
+    return Domain(box, skin[box].copy(), cells[(slice(None), *box)], side / 512.0)
 
 
 def detail_deviation(
@@ -209,9 +209,16 @@ class DetailDatabase:
             scale: 1, 2 or 4: the residual is reduced by it first.
             blur: in texels at 512², applied to everybody before whitening.
         """
-        key = f"detail-correlations-{extractor.identity}-{scale}-{blur:g}"
+        stem = f"detail-correlations-{extractor.identity}-{scale}-{blur:g}"
+        pending: list[list[NDArray[np.float32]]] = []
+
+        def make(number: int) -> NDArray[np.float32]:
+            if not pending:
+                pending.append(self._correlate(extractor, scale, blur))
+            return pending[0][number]
+
         return [
-            self.database.derived(f"{key}-{layer.name}", lambda k=number: self._correlate(extractor, scale, blur)[k])
+            self.database.derived(f"{stem}-{layer.name}", partial(make, number))
             for number, layer in enumerate(extractor.layers)
         ]
 
@@ -252,7 +259,7 @@ def scaled_features(
         image = reduce_by(torch.from_numpy(white)[None, None], scale)
         reduced = reduce_by(torch.from_numpy(cells).float()[None], scale)[0] >= 0.5
         features = extractor(image)
-    return features, image_cells(extractor, reduced, features)
+    return features, image_cells(extractor.layers, reduced, features)
 
 
 def reduce_by(image: torch.Tensor, scale: int) -> torch.Tensor:
@@ -296,8 +303,8 @@ def context_vector(
     """
     logs = np.log(np.maximum(albedo, 1e-3))
     colour = logs[mask].mean(axis=0)
-    tone = np.float32([colour.mean(), colour[0] - colour[1], colour[1] - colour[2]])
-    luma = logs @ np.float32([0.2126, 0.7152, 0.0722])
+    tone = np.array([colour.mean(), colour[0] - colour[1], colour[1] - colour[2]], np.float32)
+    luma = logs @ LUMINANCE
     if blur > 0:
         luma = masked_gaussian(luma, mask, blur * domain.scale)
     local = coarse_deviation(luma, mask, domain)[(slice(None), *domain.grid)][:, domain.places]

@@ -94,5 +94,6 @@ def _energy_ratio(centred: Array, residual: Array, mean: Array, unknown: NDArray
     truth = np.exp(2.0 * (centred + mean)).reshape(count, bands, -1)
     guess = np.exp(2.0 * (centred + mean - residual)).reshape(count, bands, -1)
     return np.stack(
-        [np.log(truth[:, b, unknown[b]].sum(axis=1) / guess[:, b, unknown[b]].sum(axis=1)) for b in range(bands)], axis=1
+        [np.log(truth[:, b, unknown[b]].sum(axis=1) / guess[:, b, unknown[b]].sum(axis=1)) for b in range(bands)],
+        axis=1,
     )

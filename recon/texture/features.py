@@ -120,6 +120,8 @@ class VggTrunk(FeatureExtractor):
     """
 
     channels = 3
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, name: str, trunk: str, taps: Sequence[str], caffe: bool) -> None:
         super().__init__()
@@ -172,7 +174,9 @@ def _load_vgg19(taps: Sequence[str]) -> VggTrunk:
     position = 0
     for block, count in enumerate(_BLOCKS["vgg19"], start=1):
         for index in range(1, count + 1):
-            _fill(trunk, f"conv{block}_{index}", stored, f"features.{position}.weight", f"features.{position}.bias", path)
+            _fill(
+                trunk, f"conv{block}_{index}", stored, f"features.{position}.weight", f"features.{position}.bias", path
+            )
             position += 2
         position += 1
     trunk.identity = trunk.weights_hash()
@@ -182,6 +186,7 @@ def _load_vgg19(taps: Sequence[str]) -> VggTrunk:
 def _fill(trunk: VggTrunk, tap: str, stored: dict[str, Tensor], weight: str, bias: str, path: Path) -> None:
     """Copies one convolution; a missing or misshapen tensor is an error, never a random layer."""
     convolution = trunk.convolutions[tap]
+    assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
     for name, target in ((weight, convolution.weight), (bias, convolution.bias)):
         if name not in stored or stored[name].shape != target.shape:
             raise AssetError(

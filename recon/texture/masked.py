@@ -83,7 +83,7 @@ def extend(image: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.f
     levels = [(value, weight)]
     while max(weight.shape) > 1:
         value, weight = _halve(value * weight[..., None]), _halve(weight[..., None])[..., 0]
-        value = value / np.maximum(weight, 1e-12)[..., None]
+        value = np.asarray(value / np.maximum(weight, 1e-12)[..., None], np.float32)
         # A coarse texel is trusted in full once a quarter of it is known.
         weight = np.minimum(4.0 * weight, 1.0)
         levels.append((value, weight))

@@ -64,5 +64,3 @@ def join_detail(
 def local_deviation(detail: NDArray[np.float32], mask: NDArray[np.bool_], sigma: float) -> NDArray[np.float32]:
     """``(H, W)`` float32 local standard deviation: root of the masked Gaussian mean (σ in texels) of the square."""
     return np.sqrt(np.maximum(masked_gaussian(detail * detail, mask, sigma), 0.0))
-
-

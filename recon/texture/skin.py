@@ -62,7 +62,9 @@ def find_skin(
     scale = layout.size / 512.0
     clipped = linear_to_srgb(radiance).max(axis=-1) > _CLIPPED
     logs = np.log(np.maximum(albedo, 1e-4))
-    opponent = np.stack([logs @ np.float32([1, 1, 1]) / 3, logs[..., 0] - logs[..., 1], logs[..., 1] - logs[..., 2]], -1)
+    opponent = np.stack(
+        [logs @ np.full(3, 1 / 3, np.float32), logs[..., 0] - logs[..., 1], logs[..., 1] - logs[..., 2]], -1
+    )
     smooth = masked_gaussian(opponent, seen.visible, 2.0 * scale)
 
     core = np.zeros(candidate.shape, bool)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch.nn import functional
 
 from recon.texture.bands import band_sigmas, split_bands
 from recon.texture.cells import mirror_cell
-from recon.texture.combination import Combination, convex, linear, make_term, nearest
+from recon.texture.combination import Combination, Term, convex, linear, make_term, nearest
 from recon.texture.correlation import cell_correlations
 from recon.texture.detail_database import (
     BLURS,
@@ -38,7 +40,11 @@ ITERATIONS = (40, 30, 15)
 # cannot be amplified into being.
 _ROUNDS = 3
 _MOST_GAIN = 4.0
-_COMBINE = {"convex": lambda terms: convex(terms, power=2), "linear": linear, "nearest": nearest}
+_COMBINE: dict[str, Callable[[Sequence[Term]], Combination]] = {
+    "convex": partial(convex, power=2),
+    "linear": linear,
+    "nearest": nearest,
+}
 
 
 def estimate_blur(observed: Residual, mask: NDArray[np.bool_], details: DetailDatabase) -> float:
@@ -183,9 +189,7 @@ def synthesise_detail(
         if image is not None:
             # Only what the coarser level changed is carried over: the start keeps its own fine detail.
             change = image - reduce_by(begin, 2)
-            begin = begin + functional.interpolate(
-                change, size=begin.shape[-2:], mode="bilinear", align_corners=False
-            )
+            begin = begin + functional.interpolate(change, size=begin.shape[-2:], mode="bilinear", align_corners=False)
         inside = (reduce_by(torch.from_numpy(domain.skin).float()[None, None], scale) >= 0.5).float().to(device)
         targets = _targets(matched, details, extractor, own, scale, device)
         anchor = _soften(begin)
@@ -249,7 +253,7 @@ def _targets(
         present = torch.tensor([float(count > 0) for count in cells.counts])
         targets.append(
             CorrelationTarget(
-                type(cells)(cells.texels.to(device), cells.weights.to(device), cells.counts, cells.areas.to(device)),
+                cells.to(device),
                 torch.from_numpy(wanted.astype(np.float32)).to(device),
                 (torch.from_numpy(area / area.sum()) * present).to(device),
                 mean.to(device),
@@ -286,7 +290,9 @@ def shape_energy(
         luma = (luma - masked_gaussian(luma, skin, blur * domain.scale)) * skin
     sigmas = band_sigmas(round(512 * domain.scale))
     kept_bands = _all_bands(kept, skin, sigmas)
-    energy = [np.maximum(w**2 - local_mean_square(k, skin, window), 0.0) for w, k in zip(wanted, kept_bands, strict=False)]
+    energy = [
+        np.maximum(w**2 - local_mean_square(k, skin, window), 0.0) for w, k in zip(wanted, kept_bands, strict=False)
+    ]
     added = luma
     # Neighbouring bands overlap, so scaling one changes the other: a few rounds settle them together.
     for _ in range(_ROUNDS):
@@ -336,8 +342,6 @@ def _spread(
     return out
 
 
-def whitened_observation(
-    observed: Residual, seen: NDArray[np.bool_], details: DetailDatabase
-) -> NDArray[np.float32]:
+def whitened_observation(observed: Residual, seen: NDArray[np.bool_], details: DetailDatabase) -> NDArray[np.float32]:
     """The photograph's luma detail divided by its local deviation, 0 where skin is not seen."""
     return whiten(observed.luma, seen, details.domain)

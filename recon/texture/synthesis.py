@@ -79,14 +79,14 @@ def minimise(
         nonlocal best, best_loss
         optimiser.zero_grad()
         value = loss(image)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         now = float(value.detach())
         record.losses.append(now)
         if now < best_loss:
             best, best_loss = image.detach().clone(), now
         return value
 
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    optimiser.step(closure)
     return best, record
 
 

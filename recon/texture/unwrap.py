@@ -80,9 +80,7 @@ def surface(
     return Surface(positions, normals, pixels, facing, visible)
 
 
-def sample_photograph(
-    radiance: NDArray[np.float32], seen: Surface, supersample: int = 2
-) -> NDArray[np.float32]:
+def sample_photograph(radiance: NDArray[np.float32], seen: Surface, supersample: int = 2) -> NDArray[np.float32]:
     """``(S, S, 3)`` float32 radiance of the photograph at every texel; 0 where the surface is not visible.
 
     A texel can cover several pixels, so each is averaged over ``supersample``² bilinear samples spread over it, at
@@ -112,7 +110,9 @@ def sample_photograph(
         for right in steps:
             at = here + np.float32(right) * along_row + np.float32(down) * along_column - 0.5
             for channel in range(3):
-                total[:, channel] += map_coordinates(radiance[..., channel], (at[:, 1], at[:, 0]), order=1, mode="nearest")
+                total[:, channel] += map_coordinates(
+                    radiance[..., channel], (at[:, 1], at[:, 0]), order=1, mode="nearest"
+                )
     out = np.zeros((*seen.visible.shape, 3), np.float32)
     out[rows, columns] = total / supersample**2
     return out

@@ -57,6 +57,6 @@ def uv_map(model: MorphableModel, size: int) -> UVMap:
     centres = (np.arange(size, dtype=np.float32) + 0.5) / size
     u, v = np.meshgrid(centres, centres[::-1])
     origins = np.stack([u.ravel(), v.ravel(), np.ones(size * size, np.float32)], axis=-1)
-    hits = scene.first_hit(origins, np.broadcast_to(np.float32([0, 0, -1]), origins.shape))
+    hits = scene.first_hit(origins, np.broadcast_to(np.array([0, 0, -1], np.float32), origins.shape))
     triangle = np.where(hits.triangle >= 0, owners[hits.triangle], -1).astype(np.int32)
     return UVMap(triangle.reshape(size, size), hits.barycentric.reshape(size, size, 3), model.triangles)

@@ -1,0 +1,187 @@
+"""``deep``, ``deep-linear``, ``deep-nearest``: the published method and its ablations (Saito et al. 2017, §3 and §5).
+
+RGB, one correlation a layer over all visible skin, convex weights over the database, synthesis from the PCA texture::
+
+    min_w Σ_l ‖Σ_k w_k G^l_M(A_k) − G^l_M(A_high)‖_F ,  w ≥ 0, Σ w = 1        (eq. 3, 4)
+    min_A Σ_l ‖F^l(A) − F^l(A_low)‖² + α Σ_l ‖G^l(A) − Σ_k w_k G^l(A_k)‖²     (eq. 5)
+
+with correlations at conv1_1 … conv5_1 and content at conv1_2 … conv5_2. Where the publication leaves room: each term is
+divided by its own mean square, so that α is a pure number; the mask M is kept per side of the face, so that the
+database is measured once and not per subject; the synthesis starts at half resolution.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from recon.colour import linear_to_srgb, srgb_to_linear
+from recon.data.subject import Photograph
+from recon.errors import NoVisibleSkinError
+from recon.methods.contract import Context, Reconstruction
+from recon.methods.parameters import settings
+from recon.methods.result import reconstruction, required_database
+from recon.texture.combination import Combination, Term, convex, linear, make_term, nearest
+from recon.texture.completion import completed, pca_texture
+from recon.texture.correlation import cell_correlations, image_cells
+from recon.texture.database import TextureDatabase
+from recon.texture.face_correlations import LEAST_SIDE, FaceCorrelations
+from recon.texture.features import load_extractor, resolve_extractor
+from recon.texture.masked import feather
+from recon.texture.synthesis import CorrelationTarget, minimise
+
+_COMBINE: dict[str, Callable[[Sequence[Term]], Combination]] = {
+    "deep": convex,
+    "deep-linear": linear,
+    "deep-nearest": nearest,
+}
+# The synthesised face fades into the PCA texture over this rim of the face region (texels at 512²).
+_RIM = 8.0
+
+
+@lru_cache(maxsize=2)
+def face_correlations(database: TextureDatabase, extractor: str) -> FaceCorrelations:
+    """Correlations of a database under one extractor; what is costly lies on disk."""
+    return FaceCorrelations(database, load_extractor(extractor, channels=3, taps=FaceCorrelations.TAPS))
+
+
+class Deep:
+    """Parameters: ``alpha`` (weight of the correlations, the detail knob; published 2000), ``iterations`` at half and
+    full resolution (published 1000 in all; the defaults suit two CPU cores)."""
+
+    name = "deep"
+    needs_database = True
+    defaults: Mapping[str, Any] = {"alpha": 2000.0, "iterations": (40, 12)}
+
+    def applies(self, context: Context) -> str | None:
+        """Applies to every photograph, given a database."""
+        return None if context.database is not None else "needs a texture database (--database)"
+
+    def reconstruct(self, photograph: Photograph, context: Context) -> Reconstruction:
+        """See the module.
+
+        Raises:
+            NoVisibleSkinError: neither side of the face shows enough skin to correlate.
+        """
+        chosen = settings(self.name, self.defaults, context.parameters)
+        database = required_database(self.name, context)
+        started = time.perf_counter()
+        name = resolve_extractor(context.features, learned_first=True)
+        faces = face_correlations(database, name)
+        low, _ = pca_texture(context.observation, database)
+        # Outside the mask the partial texture is completed, so that no filter ever meets a hole.
+        high = completed(context.observation, context.model, low)
+        seen = context.observation.skin[faces.box] & faces.skin
+        share = faces.side_share(seen)
+        if share.max() < LEAST_SIDE:
+            raise NoVisibleSkinError(f"{photograph.name}: too little skin is visible on either side of the face.")
+        combination = self._combine(high[faces.box], seen, share, faces)
+        combined = time.perf_counter()
+        texture, losses = synthesise(low[faces.box], combination.weights, faces, chosen, context.device)
+        rim = feather(faces.face, _RIM * database.size / 512.0)[..., None]
+        out = low.copy()
+        out[faces.box] = rim * texture + (1.0 - rim) * out[faces.box]
+        order = np.argsort(np.abs(combination.weights))[::-1]
+        record = {
+            "extractor": {"name": name, "identity": faces.extractor.identity},
+            "combination": self.name,
+            "weights": {database.ids[i]: round(float(combination.weights[i]), 4) for i in order[:12]},
+            "objective": combination.objective,
+            "kkt": combination.kkt,
+            "losses": losses,
+            "alpha": chosen["alpha"],
+        }
+        timings = {"combination": combined - started, "synthesis": time.perf_counter() - combined}
+        return reconstruction(context, srgb_to_linear(linear_to_srgb(srgb_to_linear(out))), record, timings)
+
+    def _combine(
+        self, high: NDArray[np.float32], seen: NDArray[np.bool_], share: NDArray[np.float64], faces: FaceCorrelations
+    ) -> Combination:
+        """Weights over the database from the visible sides (eq. 3)."""
+        sides = np.flatnonzero(share >= LEAST_SIDE)
+        features, cells = faces.measure(high, faces.sides & seen, scale=1)
+        terms = []
+        for number, stored in enumerate(faces.correlations(1)):
+            own = cell_correlations(features[number][0], cells[number]).numpy()
+            area = cells[number].areas.numpy()[sides]
+            area = area / max(float(area.sum()), 1e-12)
+            rows = np.einsum("s,nscd->ncd", area, stored[:, sides].astype(np.float32)).reshape(len(stored), -1)
+            target = np.einsum("s,scd->cd", area, own[sides] / faces.unit(1)[number]).ravel()
+            terms.append(make_term(rows, target, 1.0 / max(float(np.linalg.norm(rows, axis=1).mean()), 1e-12)))
+        return _COMBINE[self.name](terms)
+
+
+class DeepLinear(Deep):
+    """Ablation: unconstrained linear combination."""
+
+    name = "deep-linear"
+
+
+class DeepNearest(Deep):
+    """Ablation: the single closest database entry."""
+
+    name = "deep-nearest"
+
+
+def synthesise(
+    low: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    faces: FaceCorrelations,
+    chosen: Mapping[str, Any],
+    device: str,
+) -> tuple[NDArray[np.float32], list[list[float]]]:
+    """Equation 5 from ``A_low`` ``(H, W, 3)`` sRGB-encoded; returns the texture and first and last loss per scale."""
+    extractor = faces.extractor.to(device)
+    start = torch.from_numpy(np.ascontiguousarray(low.transpose(2, 0, 1)))[None].to(device)
+    image: torch.Tensor | None = None
+    losses = []
+    for scale, steps in zip((2, 1), chosen["iterations"], strict=True):
+        begin = start if scale == 1 else functional.avg_pool2d(start, scale, ceil_mode=True, count_include_pad=False)
+        if image is not None:
+            coarse = functional.avg_pool2d(begin, 2, ceil_mode=True, count_include_pad=False)
+            change = image - coarse
+            content_from = begin
+            begin = begin + functional.interpolate(change, size=begin.shape[-2:], mode="bilinear", align_corners=False)
+        else:
+            content_from = begin
+        with torch.no_grad():
+            features = extractor(content_from)
+            sizes = [features[tap].square().mean().clamp_min(1e-9) for tap in faces.content_taps]
+            contents = [features[tap] for tap in faces.content_taps]
+        sides = torch.from_numpy(faces.sides).float()[None]
+        if scale > 1:
+            sides = functional.avg_pool2d(sides, scale, ceil_mode=True, count_include_pad=False)
+        cells = image_cells(faces.correlation_layers, sides[0] >= 0.5, [features[t] for t in faces.correlation_taps])
+        targets = []
+        for number, stored in enumerate(faces.correlations(scale)):
+            wanted = np.einsum("n,nscd->scd", weights, stored.astype(np.float32)) * faces.unit(scale)[number]
+            cell = cells[number].to(device)
+            share = cell.areas / cell.areas.sum()
+            targets.append(CorrelationTarget(cell, torch.from_numpy(wanted.astype(np.float32)).to(device), share))
+
+        def loss(
+            current: torch.Tensor,
+            targets: list[CorrelationTarget] = targets,
+            contents: list[torch.Tensor] = contents,
+            sizes: list[torch.Tensor] = sizes,
+        ) -> torch.Tensor:
+            maps = extractor(current)
+            content = sum(
+                ((maps[tap] - kept).square().mean() / size)
+                for tap, kept, size in zip(faces.content_taps, contents, sizes, strict=True)
+            )
+            style = sum(target.loss(maps[tap][0]) for tap, target in zip(faces.correlation_taps, targets, strict=True))
+            return content / chosen["alpha"] + style
+
+        image, run = minimise(begin, loss, steps)
+        losses.append([round(run.first, 6), round(run.last, 6)])
+    assert image is not None
+    extractor.to("cpu")
+    return np.clip(image[0].cpu().numpy().transpose(1, 2, 0), 0.0, 1.0).astype(np.float32), losses

@@ -1,0 +1,123 @@
+"""Global correlations of complete textures, for the published method: one a layer and side of the face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from recon.texture.completion import face_masks
+from recon.texture.correlation import LayerCells, cell_correlations, image_cells
+from recon.texture.database import TextureDatabase
+from recon.texture.features import CORRELATION_LAYERS, SYNTHESIS_LAYERS, FeatureExtractor, Layer
+
+# A side of the face of which less than this share is seen says nothing about its texture.
+LEAST_SIDE = 0.3
+
+
+class FaceCorrelations:
+    """Correlations of every database texture under one extractor, cached with the database.
+
+    Attributes:
+        database: whose textures.
+        extractor: three-channel extractor that returns ``TAPS`` (or all levels of a filter bank).
+        box: row and column slices of the crop that holds the face.
+        skin: ``(H, W)`` bool skin in the crop, over which correlations are measured.
+        face: ``(H, W)`` bool face region in the crop, the part that is synthesised.
+        sides: ``(2, H, W)`` bool: skin of the subject's right and left side.
+    """
+
+    TAPS = tuple(tap for pair in zip(CORRELATION_LAYERS, SYNTHESIS_LAYERS, strict=True) for tap in pair)
+
+    def __init__(self, database: TextureDatabase, extractor: FeatureExtractor) -> None:
+        self.database = database
+        self.extractor = extractor
+        masks = face_masks(database.model, database.size)
+        rows, columns = np.nonzero(masks.face.any(axis=1))[0], np.nonzero(masks.face.any(axis=0))[0]
+        self.box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+        self.skin = database.skin_mask[self.box]
+        self.face = masks.face[self.box]
+        left = database.layout.interpolate(database.model.mean[:, :1])[..., 0][self.box] > 0
+        self.sides = np.stack([self.skin & ~left, self.skin & left])
+
+    @cached_property
+    def correlation_taps(self) -> tuple[int, ...]:
+        """Which of the extractor's maps are correlated: conv*_1 of a trunk, every level of a filter bank."""
+        return self._taps(CORRELATION_LAYERS)
+
+    @cached_property
+    def content_taps(self) -> tuple[int, ...]:
+        """Which maps hold the content: conv*_2 of a trunk, every level of a filter bank."""
+        return self._taps(SYNTHESIS_LAYERS)
+
+    def _taps(self, wanted: Sequence[str]) -> tuple[int, ...]:
+        names = [layer.name for layer in self.extractor.layers]
+        found = tuple(names.index(name) for name in wanted if name in names)
+        return found or tuple(range(len(names)))
+
+    @property
+    def correlation_layers(self) -> tuple[Layer, ...]:
+        """The correlated layers."""
+        return tuple(self.extractor.layers[tap] for tap in self.correlation_taps)
+
+    def side_share(self, seen: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """``(2,)`` share of the skin of each side that is seen."""
+        total = np.maximum(self.sides.sum(axis=(1, 2)), 1)
+        return np.asarray((self.sides & seen).sum(axis=(1, 2)) / total)
+
+    def measure(
+        self, texture: NDArray[np.float32], sides: NDArray[np.bool_], scale: int
+    ) -> tuple[list[torch.Tensor], list[LayerCells]]:
+        """Correlated feature maps of an ``(H, W, 3)`` sRGB-encoded crop and the ``sides`` at each layer."""
+        image = torch.from_numpy(np.ascontiguousarray(texture.transpose(2, 0, 1)))[None]
+        area = torch.from_numpy(sides).float()[None]
+        if scale > 1:
+            image = functional.avg_pool2d(image, scale, ceil_mode=True, count_include_pad=False)
+            area = functional.avg_pool2d(area, scale, ceil_mode=True, count_include_pad=False)
+        device = next(iter(self.extractor.state_dict().values())).device
+        with torch.no_grad():
+            maps = self.extractor(image.to(device))
+        features = [maps[tap].cpu() for tap in self.correlation_taps]
+        return features, image_cells(self.correlation_layers, area[0] >= 0.5, features)
+
+    def correlations(self, scale: int) -> list[NDArray[np.float16]]:
+        """Per correlated layer ``(N, 2, C, C)`` float16 in units of :meth:`unit`, textures reduced by ``scale``."""
+        stem = f"face-correlations-{self.extractor.identity}-{scale}"
+        pending: list[list[NDArray[np.float16]]] = []
+
+        def make(number: int) -> NDArray[np.float16]:
+            if not pending:
+                pending.append(self._measure_all(scale))
+            return pending[0][number]
+
+        return [
+            self.database.derived(f"{stem}-{layer.name}", partial(make, number))
+            for number, layer in enumerate(self.correlation_layers)
+        ]
+
+    def unit(self, scale: int) -> NDArray[np.float32]:
+        """``(layers,)`` the factor that each layer's stored correlations were divided by, to fit 16 bits."""
+
+        def make() -> NDArray[np.float32]:
+            features, cells = self.measure(self._crop(0), self.sides, scale)
+            largest = [cell_correlations(f[0], c).abs().max() for f, c in zip(features, cells, strict=True)]
+            return np.array([float(value) for value in largest], np.float32)
+
+        return np.array(self.database.derived(f"face-units-{self.extractor.identity}-{scale}", make))
+
+    def _crop(self, index: int) -> NDArray[np.float32]:
+        return self.database.textures[index][self.box].astype(np.float32)
+
+    def _measure_all(self, scale: int) -> list[NDArray[np.float16]]:
+        unit = self.unit(scale)
+        columns: list[list[NDArray[np.float16]]] = [[] for _ in self.correlation_layers]
+        for index in range(len(self.database)):
+            features, cells = self.measure(self._crop(index), self.sides, scale)
+            for number, (feature, cell) in enumerate(zip(features, cells, strict=True)):
+                found = cell_correlations(feature[0], cell) / max(float(unit[number]), 1e-12)
+                columns[number].append(found.numpy().astype(np.float16))
+        return [np.stack(column) for column in columns]
