@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recon.errors import EXIT_ASSET, AssetError, InputError, UsageError
+from recon.errors import EXIT_ASSET, EXIT_DONE, EXIT_PARTIAL, AssetError, InputError, UsageError
 
 if TYPE_CHECKING:
     from recon.assets import Verification
@@ -172,11 +172,20 @@ def database() -> None:
 @click.option("--model", "model_name", default="auto", show_default=True, help="Face model: auto, ict or anny.")
 @click.option("--exclude", default="", metavar="IDS", help="Comma-separated ids to leave out: those you will test.")
 @click.option("--exclude-file", type=click.Path(path_type=Path), help="Text file with ids to leave out, one a line.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes, about 1.5 GB each.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: what cores and memory allow.")
 @_QUIET
+@_JSON
 def build(
-    data: str, out: Path, size: int, model_name: str, exclude: str, exclude_file: Path | None, jobs: int, quiet: bool
-) -> None:
+    data: str,
+    out: Path,
+    size: int,
+    model_name: str,
+    exclude: str,
+    exclude_file: Path | None,
+    jobs: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> int:
     """Turn a test set into a texture database: fit every photograph, unwrap it, complete what is hidden.
 
     \b
@@ -184,17 +193,41 @@ def build(
 
     A build that was interrupted continues; people whose photograph cannot be used are listed and left out.
     """
+    from recon.assets import require
     from recon.data import load_test_set
     from recon.face_model import load_face_model
     from recon.progress import be_quiet, progress_bar
-    from recon.texture.database import build_database
+    from recon.runs.config import default_jobs
+    from recon.storage import read_json
+    from recon.texture.database_build import build_database
 
     be_quiet(quiet)
+    require("dlib-landmarks")  # or every single fit would fail for want of it
     test_set = load_test_set(data)
     excluded = excluded_ids(test_set, exclude, exclude_file)
+    workers = jobs or default_jobs(len(test_set) - len(excluded))
     with progress_bar("building the database") as progress:
-        built = build_database(test_set, load_face_model(model_name), out, size, excluded, jobs, progress)
-    click.echo(f"{out}: {len(built)} textures at {size}²")
+        built = build_database(
+            test_set,
+            load_face_model(model_name),
+            out,
+            size,
+            excluded,
+            workers,
+            lambda done, total, _name: progress(done, total),
+        )
+    skipped = [(str(name), str(why)) for name, why in read_json(out / "database.json")["skipped"]]
+    failed = [entry for entry in skipped if entry not in test_set.skipped]
+    if as_json:
+        summary = {"folder": str(out), "people": len(built), "size": size, "skipped": dict(skipped)}
+        click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+    else:
+        click.echo(f"{out}: {len(built)} textures of {size}×{size}")
+        for name, why in failed:
+            click.echo(f"left out: {name}: {why}", err=True)
+        if len(skipped) > len(failed) and not quiet:
+            click.echo(f"not in the data set to begin with: {len(skipped) - len(failed)} (--json names them)", err=True)
+    return EXIT_PARTIAL if failed else EXIT_DONE
 
 
 def excluded_ids(test_set: TestSet, ids: str, file: Path | None) -> frozenset[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 import pytest
+from PIL import Image
 
 import mesoface
 from recon import errors
@@ -226,3 +227,52 @@ def test_misspelt_exclusion_is_an_error(tmp_path: Path) -> None:
         excluded_ids(people("a"), "a,x", None)
     with pytest.raises(errors.InputError, match=r"none\.txt"):
         excluded_ids(people("a"), "", tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(("faulty", "code"), [((), errors.EXIT_DONE), (("b",), errors.EXIT_PARTIAL)])
+def test_database_build_tells_who_was_left_out(
+    mesoface_command: Callable[..., Outcome],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    faulty: tuple[str, ...],
+    code: int,
+) -> None:
+    """The command around the work: the work itself is the texture room's, and tested there."""
+    from recon.storage import write_json
+
+    for name in "abc":
+        Image.new("RGB", (128, 128)).save(tmp_path / f"{name}.jpg")
+    (tmp_path / "notes.txt").write_text("no photograph")
+    asked: dict[str, object] = {}
+
+    def build(
+        test_set: TestSet, model: str, folder: Path, size: int, exclude: frozenset[str], jobs: int, progress: object
+    ) -> list[str]:
+        asked.update(ids=[s.id for s in test_set.subjects], model=model, size=size, exclude=exclude, jobs=jobs)
+        skipped = [*test_set.skipped, *((name, "no face") for name in faulty)]
+        write_json(folder / "database.json", {"skipped": skipped})
+        return [s.id for s in test_set.subjects if s.id not in {*exclude, *faulty}]
+
+    monkeypatch.setattr("recon.texture.database_build.build_database", build)
+    monkeypatch.setattr("recon.face_model.load_face_model", lambda name: name)
+    monkeypatch.setenv("MESOFACE_ASSET_DLIB_LANDMARKS", str(tmp_path / "a.jpg"))  # any file: nothing is detected here
+    options = ["--data", f"folder={tmp_path}", "--out", str(tmp_path / "db"), "--exclude", "c", "--size", "256"]
+    ended, out, err = mesoface_command("database", "build", *options, "--jobs", "2")
+    assert ended == code
+    assert asked == {"ids": ["a", "b", "c"], "model": "auto", "size": 256, "exclude": {"c"}, "jobs": 2}
+    assert f"{2 - len(faulty)} textures of 256×256" in out
+    assert ("left out: b: no face" in err) == bool(faulty)
+    assert "not in the data set to begin with: 1" in err
+    ended, out, _ = mesoface_command("database", "build", *options, "--json")
+    assert ended == code
+    assert json.loads(out)["people"] == 2 - len(faulty)
+
+
+def test_database_build_needs_the_landmark_detector(
+    mesoface_command: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MESOFACE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MESOFACE_ASSET_DLIB_LANDMARKS", raising=False)
+    code, _, err = mesoface_command("database", "build", "--data", f"folder={tmp_path}", "--out", str(tmp_path / "db"))
+    assert code == errors.EXIT_ASSET
+    assert "mesoface assets fetch dlib-landmarks" in err
