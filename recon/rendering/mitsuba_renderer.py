@@ -104,7 +104,9 @@ def mesh(
     parameters["vertex_normals"] = floats(np.asarray(normals, np.float32).ravel())
     parameters["faces"] = integers(np.asarray(triangles, np.uint32).ravel())
     if texcoord is not None:
-        parameters["vertex_texcoords"] = floats(np.asarray(texcoord, np.float32).ravel())
+        # Mitsuba puts the origin of a bitmap at its upper left.
+        flipped = np.asarray(texcoord, np.float32) * np.float32([1, -1]) + np.float32([0, 1])
+        parameters["vertex_texcoords"] = floats(flipped.ravel())
     parameters.update()
     return result
 
@@ -118,8 +120,9 @@ def sensor(mi: Any, camera: Camera, samples: int, seed: int) -> dict[str, Any]:
         "type": "perspective",
         "fov_axis": "x",
         "fov": float(np.degrees(2 * np.arctan(0.5 * camera.width / camera.focal))),
-        "principal_point_offset_x": camera.principal[0] / camera.width - 0.5,
-        "principal_point_offset_y": camera.principal[1] / camera.height - 0.5,
+        # Mitsuba counts the offset from the principal point to the film's centre.
+        "principal_point_offset_x": 0.5 - camera.principal[0] / camera.width,
+        "principal_point_offset_y": 0.5 - camera.principal[1] / camera.height,
         "to_world": mi.ScalarTransform4f(pose),
         "near_clip": 1e-2,
         "far_clip": 1e5,
