@@ -107,3 +107,17 @@ def test_lifted_light_is_bright_enough_everywhere(strength: float) -> None:
     after = lifted(SphericalHarmonicsLighting(coefficients), normals).shading(normals)
     assert after.min() >= DARKEST * before.mean() - 1e-5
     np.testing.assert_allclose(after.mean(axis=0), before.mean(axis=0), rtol=1e-5)
+
+
+def test_a_fall_off_on_half_a_face_is_not_taken_for_side_light() -> None:
+    normals = _visible_normals()
+    coefficients = SphericalHarmonicsLighting.ambient(1.0).coefficients.copy()
+    coefficients[2] += 1.5  # from the front: symmetric, falling off to both sides
+    truth = SphericalHarmonicsLighting(coefficients).shading(normals)
+    half = normals[:, 0] < 0.0
+    found = estimate_light(np.array([0.4, 0.3, 0.2]) * truth[half], normals[half]).lighting
+    mirrored = normals * (-1, 1, 1)
+    unlike = np.log(found.shading(normals[half]) / found.shading(mirrored[half]))
+    assert np.abs(unlike.mean()) < 0.1
+    ratio = found.shading(normals) / truth
+    assert ratio[~half].mean() / ratio[half].mean() == pytest.approx(1.0, abs=0.1)

@@ -31,7 +31,7 @@ from recon.colour import LUMINANCE
 from recon.face_model.model import MorphableModel
 from recon.fitting.gauss_newton import Linearisation, Minimum, minimise
 from recon.fitting.landmark_fit import CoefficientPrior, LandmarkFit, LandmarkTerm
-from recon.fitting.light_estimate import CHROMA_DEVIATION, LIGHT_DEVIATION, LightEstimate
+from recon.fitting.light_estimate import CHROMA_SHARE, LIGHT_DEVIATION, LightEstimate
 from recon.fitting.photometric_term import PhotometricTerm, SceneParameters, SurfacePatch
 from recon.fitting.samples import Level, painted_triangles, visible_triangles
 
@@ -116,7 +116,8 @@ def light_precision() -> Array:
     colour = away.T @ away
     result = np.zeros((27, 27))
     for index in range(9):
-        spread, tint = (CONSTANT_DEVIATION,) * 2 if index == 0 else (LIGHT_DEVIATION[index], CHROMA_DEVIATION[index])
+        spread = CONSTANT_DEVIATION if index == 0 else LIGHT_DEVIATION[index]
+        tint = spread * CHROMA_SHARE[index]
         block = slice(3 * index, 3 * index + 3)
         result[block, block] = grey / (spread * _AMBIENT) ** 2 + colour / (tint * _AMBIENT) ** 2
     return result
