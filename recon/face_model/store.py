@@ -23,7 +23,7 @@ from recon.face_model.model import MorphableModel
 from recon.storage import atomic_path
 
 # Part of the file name: a new layout, or a new rule by which regions are derived, makes a new file.
-FORMAT = 2
+FORMAT = 3
 
 _ARRAYS = ("mean", "triangles", "uv", "uv_triangles", "triangle_material")
 _LANDMARKS = ("landmark_triangles", "landmark_barycentric")
