@@ -21,6 +21,11 @@ ARROWS = {"higher": "↑", "lower": "↓", "one": "→1"}
 FIELDS = ("method", "protocol", "metric", "space", "region", "group", "value", "q25", "q75", "n", "unit", "direction",
           "best")  # fmt: skip
 
+# Headings that fit a terminal of 80 columns.
+_SHORT = {f"detail-energy ratio ({band})": f"detail {band}" for band in ("fine", "mid", "coarse")}
+# The tables leave coverage out while every method vouches for nearly all of the region.
+_NEARLY_ALL = 0.95
+
 Row = dict[str, Any]
 
 
@@ -210,10 +215,12 @@ def headline(table: Sequence[Row]) -> list[Row]:
     if "skin/all" not in regions:
         return list(table)
     split = {"skin/visible", "skin/withheld"}
+    partial = any(row["metric"] == "coverage" and (row["value"] or 0) < _NEARLY_ALL for row in table)
     return [
         row
         for row in table
-        if (
+        if (partial or row["metric"] != "coverage")
+        and (
             row["region"] in split
             if row["protocol"] in withholding and regions & split
             else row["region"] == "skin/all"
@@ -236,7 +243,7 @@ def _title(block: tuple[str, str, str, str]) -> str:
 
 
 def _heading(row: Row) -> str:
-    name = row["metric"].replace("detail-energy ratio", "detail energy")
+    name = _SHORT.get(row["metric"], row["metric"])
     unit = f", {row['unit']}" if row["unit"] else ""
     return f"{name}{unit} {ARROWS[row['direction']]}"
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_METHODS = "meso,deep,pca,mirror"
 DEMO_METHODS = "meso,pca,mirror"
-DEMO_PROTOCOLS = "identity,blur:3,occlude:right"
+DEMO_PROTOCOLS = "identity,occlude:right"
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def demo(out: Path, jobs: int | None, quiet: bool, as_json: bool) -> int:
         data="demo",
         methods=parse_names(DEMO_METHODS, "--methods"),
         protocols=parse_protocols(DEMO_PROTOCOLS),
-        database="synthetic",
+        database="synthetic=12",
         features="filter-bank",
         face_model="anny",
         device="cpu",

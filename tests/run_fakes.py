@@ -214,7 +214,9 @@ def install(patch: Callable[[str, Any], None]) -> None:
     for name in ("observe", "unwrap_reference", "judged_view", "fitted_view", "write_head"):
         patch(f"recon.runs.subject.{name}", globals()[name])
     patch("recon.runs.subject.scene_of", lambda model, made, box: made)
-    patch("recon.runs.subject.SubjectWorker._albedo_model", lambda worker, database: None)
+    patch("recon.texture.database.TextureDatabase.albedo_model", None)
+    patch("recon.texture.database.TextureDatabase.textures", None)
+    patch("recon.texture.database.TextureDatabase.skin_mask", None)
 
 
 def write_people(folder: Path, names: str = "abcd") -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,14 +10,16 @@ from typing import Any
 
 from recon import assets
 from recon.data.subject import Subject, TestSet
-from recon.errors import DatabaseError, UsageError
+from recon.errors import UsageError
 from recon.face_model.model import MorphableModel
 from recon.methods.contract import Method
 from recon.runs.config import RunConfig, choose_subjects, default_jobs, load_method, made_with, resolve_device
+from recon.runs.databases import run_database
 from recon.runs.folder import FORMAT, ResultKey, RunFolder, merged_config, write_config
 from recon.runs.lock import locked
 from recon.runs.pool import Died, Reported, work_through
 from recon.runs.subject import Outcome, SubjectTask, WorkOrder, prepare_worker, write_failure
+from recon.texture.database import TextureDatabase
 
 LANDMARKS = "dlib-landmarks"
 
@@ -110,12 +111,12 @@ def settle(config: RunConfig, progress: Progress) -> Plan:
     progress("loading the face model", 0, 0)
     model = load_face_model(config.face_model)
     tested = sorted({subject.id for subject in subjects} | set(present["subjects"] if present else ()))
-    database, described = _database(config, test_set, tested, model, methods, progress)
+    database = _database(config, test_set, tested, model, methods, progress)
     config = replace(config, device=resolve_device(config.device))
     settings = {
         "data": test_set.name,
         "face_model": {"name": model.name, "version": model.version},
-        "database": described,
+        "database": {"identity": database.identity, "people": len(database)} if database else None,
         "size": config.size,
         "seed": config.seed,
         "features": _features(config.features),
@@ -137,7 +138,7 @@ def settle(config: RunConfig, progress: Progress) -> Plan:
         out=config.out,
         methods=parameters,
         face_model=model.name,
-        database=database,
+        database=database.folder if database else None,
         tested=tuple(tested),
         size=config.size,
         seed=config.seed,
@@ -196,76 +197,33 @@ def _database(
     model: MorphableModel,
     methods: Mapping[str, Method],
     progress: Progress,
-) -> tuple[Path | None, dict[str, Any] | None]:
-    """Folder of the database and what identifies it for this run; builds it where a test set was named."""
-    from recon.texture.database import open_database
-
+) -> TextureDatabase | None:
+    """The run's database without the tested people; None where the run has none."""
     if config.database is None:
         needing = [name for name, method in methods.items() if method.needs_database]
         if needing:
             raise UsageError(
                 f"{', '.join(needing)} cannot work without a texture database: add --database {config.data} "
-                "(the subjects that are not tested) or a folder made by 'mesoface database build'."
+                "(the subjects that are not tested), --database synthetic, or a folder made by "
+                "'mesoface database build'."
             )
-        return None, None
-    given = Path(config.database).expanduser()
-    folder = given if (given / "database.json").is_file() else _built(config, test_set, tested, model, progress)
-    database = open_database(folder, model).without(tested)
-    database.require_enough()
-    return folder, {"identity": database.identity, "people": len(database)}
-
-
-def _built(config: RunConfig, test_set: TestSet, tested: list[str], model: MorphableModel, progress: Progress) -> Path:
-    """A database made of a test set less the tested subjects, in the cache folder, keyed by content."""
-    from recon.data import load_test_set
-
-    specification = str(config.database)
-    source = test_set if specification == config.data else _database_source(specification, load_test_set)
-    rest = [subject for subject in source.subjects if subject.id not in tested]
-    if not rest:
-        raise DatabaseError(
-            f"all {len(source)} subjects of '{specification}' are tested, so none is left for the database: "
-            "test fewer (--limit or --subjects), or name another --database."
-        )
-    from recon.texture.database_build import build_database
-
-    key = content_key(rest, model, config.size)
-    folder = assets.cache_folder() / "databases" / f"{source.name}-{config.size}-{key}"
-    with locked(folder.with_name(folder.name + ".lock"), f"texture database '{folder.name}'"):
-        if not (folder / "database.json").is_file():
-            build_database(
-                source,
-                model,
-                folder,
-                config.size,
-                exclude=tested,
-                jobs=config.jobs or default_jobs(len(rest)),
-                progress=lambda done, total: progress("building the texture database", done, total),
-            )
-    return folder
-
-
-def _database_source(specification: str, load_test_set: Callable[[str], TestSet]) -> TestSet:
-    from recon.data import DATASETS
-
-    name = specification.partition("=")[0]
-    if name not in DATASETS and Path(specification).expanduser().exists():
-        raise DatabaseError(
-            f"'{specification}' is not a finished texture database (no database.json): build it with "
-            "'mesoface database build', or name a test set such as london=PATH."
-        )
-    return load_test_set(specification)
-
-
-def content_key(subjects: list[Subject], model: MorphableModel, size: int) -> str:
-    """Names a database by what goes into it: people, the bytes of their photographs, face model, size."""
-    digest = hashlib.sha256(f"{model.name} {model.version} {size}".encode())
-    for subject in subjects:
-        digest.update(subject.id.encode())
-        digest.update(hashlib.sha256(subject.photograph.read_bytes()).digest())
-        if subject.truth is not None:
-            digest.update(hashlib.sha256(subject.truth.albedo.read_bytes()).digest())
-    return digest.hexdigest()[:12]
+        return None
+    stage = "building the texture database"
+    progress(stage, 0, 0)
+    jobs = config.jobs or default_jobs(len(test_set))
+    database = run_database(
+        config.database,
+        (config.data, test_set),
+        tested,
+        model,
+        config.size,
+        jobs,
+        lambda done, total: progress(stage, done, total),
+    )
+    # Made here once, so that the workers find it instead of each making it.
+    progress("preparing the texture database", 0, 0)
+    _ = database.textures, database.skin_mask
+    return database
 
 
 def pending(plan: Plan, folder: RunFolder) -> tuple[list[SubjectTask], int, list[Outcome]]:

@@ -21,7 +21,6 @@ from recon.colour import linear_to_srgb
 from recon.data.protocols import Protocol
 from recon.data.subject import Photograph, Subject
 from recon.errors import DatabaseError, InputError, MesofaceError, StorageError
-from recon.fitting.fit import AlbedoModel
 from recon.fitting.landmarks import Landmarks
 from recon.images import read_photograph, write_png
 from recon.methods.contract import Context, Method, Reconstruction
@@ -115,7 +114,6 @@ class SubjectWorker:
         if order.database is not None:
             self.database = open_database(order.database, self.model).without(order.tested)
             self.database.require_enough()
-        self._albedo_models: dict[str, AlbedoModel] = {}
 
     def __call__(self, task: SubjectTask, report: Report) -> None:
         """Makes what ``task`` lacks; reports an :class:`Outcome` for each result.
@@ -218,7 +216,7 @@ class SubjectWorker:
         fit = fit_face(
             given,
             self.model,
-            albedo_model=self._albedo_model(database),
+            albedo_model=database.albedo_model if database else None,
             landmarks=landmarks[state],
             ignore=hidden if hidden.any() else None,
         )
@@ -232,16 +230,6 @@ class SubjectWorker:
         if self.folder.reference_record(subject.id, protocol.name) is None:
             self._write_reference(subject, photograph, prepared)
         return prepared
-
-    def _albedo_model(self, database: TextureDatabase | None) -> AlbedoModel | None:
-        """Vertex albedo of the database, for the photometric fit; computed once a set of people."""
-        if database is None:
-            return None
-        if database.identity not in self._albedo_models:
-            from recon.texture.vertex_albedo import albedo_model
-
-            self._albedo_models = {database.identity: albedo_model(database)}
-        return self._albedo_models[database.identity]
 
     def _write_reference(self, subject: Subject, photograph: Photograph, prepared: Prepared) -> None:
         """The undegraded photograph unwrapped with the very fit and light that the methods have."""
@@ -295,6 +283,9 @@ class SubjectWorker:
     ) -> Outcome:
         """One method on one prepared subject."""
         method = self.methods[key.method]
+        parameters = dict(self.order.methods[key.method])
+        if "protocol" in method.defaults:
+            parameters["protocol"] = key.protocol  # a method that reads others' results must know which
         context = Context(
             model=self.model,
             observation=prepared.observation,
@@ -304,7 +295,7 @@ class SubjectWorker:
             seed=self.order.seed,
             device=self.order.device,
             truth=subject.truth if key.method == "lightstage" else None,
-            parameters=dict(self.order.methods[key.method]),
+            parameters=parameters,
         )
         try:
             reason = method.applies(context)
