@@ -650,6 +650,26 @@ def test_a_glb_holds_every_part_with_its_texture(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["head.glb"]
 
 
+def test_texture_coordinates_in_a_glb_start_at_the_upper_left(tmp_path: Path) -> None:
+    """Read from the bytes, as the format lays them out (glTF 2.0, sections 3.6 and 4.4), without a library."""
+    import json
+    import struct
+
+    scene = scene_of(square(), looking(5.0, 100.0, 40), smooth_albedo(16))
+    write_glb(tmp_path / "square.glb", scene)
+    data = (tmp_path / "square.glb").read_bytes()
+    magic, version, length = struct.unpack_from("<4sII", data)
+    assert (magic, version, length) == (b"glTF", 2, len(data))
+    (size,) = struct.unpack_from("<I", data, 12)
+    tree = json.loads(data[20 : 20 + size])
+    accessor = tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"]["TEXCOORD_0"]]
+    place = tree["bufferViews"][accessor["bufferView"]]["byteOffset"] + accessor.get("byteOffset", 0)
+    uv = np.frombuffer(data, "<f4", accessor["count"] * 2, 20 + size + 8 + place).reshape(-1, 2)
+    part = scene.parts[0]
+    assert part.texcoord is not None
+    np.testing.assert_allclose(uv, np.stack([part.texcoord[:, 0], 1 - part.texcoord[:, 1]], axis=-1), atol=1e-6)
+
+
 def test_a_glb_that_cannot_be_written_leaves_the_earlier_one(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("kept")

@@ -27,7 +27,7 @@ class EyeColours:
     """Linear RGB of the parts of an eye."""
 
     sclera: tuple[float, float, float] = (0.56, 0.49, 0.44)
-    iris: tuple[float, float, float] = (0.105, 0.056, 0.028)
+    iris: tuple[float, float, float] = (0.078, 0.050, 0.031)
     pupil: tuple[float, float, float] = (0.004, 0.004, 0.004)
 
 

@@ -105,8 +105,8 @@ def mesh(
     parameters["faces"] = integers(np.asarray(triangles, np.uint32).ravel())
     if texcoord is not None:
         # Mitsuba puts the origin of a bitmap at its upper left.
-        flipped = np.asarray(texcoord, np.float32) * np.float32([1, -1]) + np.float32([0, 1])
-        parameters["vertex_texcoords"] = floats(flipped.ravel())
+        flipped = np.stack([texcoord[:, 0], 1 - texcoord[:, 1]], axis=-1)
+        parameters["vertex_texcoords"] = floats(flipped.astype(np.float32).ravel())
     parameters.update()
     return result
 
