@@ -90,6 +90,16 @@ def test_a_beard_is_not_taken_for_light() -> None:
     assert shading[bearded].mean() / shading[~bearded].mean() > 0.7
 
 
+@pytest.mark.parametrize("strength", [0.5, 3.0])
+def test_estimated_light_is_positive_wherever_a_face_shows(strength: float) -> None:
+    normals = _visible_normals()
+    shade = np.maximum(normals[:, [0]], 0.02) * strength  # a hard light from one side: not spherical harmonics at all
+    light = estimate_light(shade * [0.4, 0.3, 0.2], normals).lighting
+    anywhere = _directions(5000, seed=3)
+    assert light.shading(anywhere[anywhere[:, 2] > -0.05]).min() > 0
+    assert light.shading(normals).min() >= DARKEST * 0.99 * light.shading(normals).mean()
+
+
 def test_known_albedo_is_divided_out() -> None:
     normals = _visible_normals()
     truth = SphericalHarmonicsLighting.ambient(1.0)
@@ -104,7 +114,7 @@ def test_lifted_light_is_bright_enough_everywhere(strength: float) -> None:
     coefficients = SphericalHarmonicsLighting.ambient(1.0).coefficients.copy()
     coefficients[3] += strength
     before = irradiance_basis(normals) @ coefficients
-    after = lifted(SphericalHarmonicsLighting(coefficients), normals).shading(normals)
+    after = lifted(SphericalHarmonicsLighting(coefficients), normals, DARKEST).shading(normals)
     assert after.min() >= DARKEST * before.mean() - 1e-5
     np.testing.assert_allclose(after.mean(axis=0), before.mean(axis=0), rtol=1e-5)
 

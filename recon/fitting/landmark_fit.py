@@ -35,10 +35,11 @@ ROBUST_SCALE = 4.0
 ROBUST_SCALES = (32.0, 16.0, 8.0, ROBUST_SCALE)
 
 # A photograph hardly tells how far the camera was, and cropping it changes the apparent field of view but not the
-# distance. So the prior is on the distance: log-normal, 68 % between 0.75 m (an arm's length and a little) and 1.7 m
-# (a studio portrait). It stands in for a prior on the focal length, which follows as size in the image × distance.
+# distance. So the prior is on the distance: log-normal, 68 % between 0.84 m (an arm's length and a little) and 1.5 m
+# (a studio portrait), 99 % between 0.5 and 2.5 m. It stands in for a prior on the focal length, which follows as size
+# in the image × distance.
 TYPICAL_DISTANCE_METRES = 1.13
-DISTANCE_LOG_DEVIATION = 0.4
+DISTANCE_LOG_DEVIATION = 0.3
 
 # Expressions are held back harder than identity: coefficient 1 is a full facial action, and a resting face must be
 # explained by who it is.

@@ -38,8 +38,11 @@ HALF_SEEN_SHARE = 0.05
 SKIN_VARIATION = 0.15
 # …and over patches so large that a face holds only about this many independent ones.
 INDEPENDENT_PATCHES = 80
-# The shading nowhere falls below this fraction of its mean: the photograph is divided by it.
-DARKEST = 0.4
+# Log ratio to the median brightness at which a sample counts half in the first of the robust rounds.
+FIRST_CONTRAST = 0.5
+# The shading of the samples nowhere falls below this fraction of its mean (the photograph is divided by it), that of
+# any other normal of the front of a head below the second one (it is rendered in this light).
+DARKEST, DARKEST_FORWARD = 0.4, 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,11 @@ def estimate_light(
     relief = np.ones_like(radiance) if albedo is None else albedo / albedo.mean(axis=0)
     even = radiance / np.maximum(relief, 0.05)
     trusted = np.ones(len(radiance)) if trust is None else trust
-    weights = trusted
+    # Hair over a forehead is many times darker than skin; a first fit to all of it would find light from below and
+    # believe it. So the first one is to what is about as bright as the median.
+    brightness = even @ LUMINANCE
+    contrast = np.log(np.maximum(brightness, 1e-6) / max(float(np.median(brightness)), 1e-6))
+    weights = trusted / (1.0 + (contrast / FIRST_CONTRAST) ** 2)
     deviation = _deviation(normals, trusted)
     tint = deviation * CHROMA_SHARE
     mean = np.maximum(np.median(even, axis=0), 1e-6)
@@ -87,7 +94,10 @@ def estimate_light(
         coefficients, mean = coefficients / level, mean * level
         error = np.abs((even / mean) / np.maximum(shading / level, 0.05) - 1.0).mean(axis=1)
         weights = trusted / (1.0 + (error / (2.0 * SKIN_VARIATION)) ** 2)
-    lighting = lifted(SphericalHarmonicsLighting(coefficients), normals)
+    lighting = lifted(SphericalHarmonicsLighting(coefficients), _FORWARD, DARKEST_FORWARD)
+    level = np.average(basis @ lighting.coefficients, axis=0, weights=weights)
+    mean = mean * level
+    lighting = lifted(SphericalHarmonicsLighting(lighting.coefficients / level), normals, DARKEST)
     shading = basis @ lighting.coefficients
     error = even / (mean * shading) - 1.0
     residual = float(np.sqrt(np.average(np.mean(error**2, axis=1), weights=weights)))
@@ -116,17 +126,31 @@ def _ridge(basis: Array, target: Array, weights: Array, deviation: Array, consta
     return np.asarray(np.linalg.solve(hessian, right))
 
 
-def lifted(lighting: SphericalHarmonicsLighting, normals: NDArray[np.floating]) -> SphericalHarmonicsLighting:
-    """The light mixed with just so much of its own mean that no shading at ``normals`` ``(N, 3)`` is below ``DARKEST``.
+def lifted(
+    lighting: SphericalHarmonicsLighting, normals: NDArray[np.floating], darkest: float
+) -> SphericalHarmonicsLighting:
+    """The light mixed with just so much of its own mean that no shading at ``normals`` is below ``darkest`` × mean.
 
-    The mean over the normals is kept; a light that is bright enough everywhere is returned as it is.
+    The mean over the ``normals`` ``(N, 3)`` is kept; a light that is bright enough everywhere is returned as it is.
     """
     shading = irradiance_basis(normals) @ lighting.coefficients
     mean = shading.mean(axis=0)
     lowest = float(np.min(shading / mean))
-    if lowest >= DARKEST:
+    if lowest >= darkest:
         return lighting
-    share = (DARKEST - lowest) / (1.0 - lowest)
+    share = (darkest - lowest) / (1.0 - lowest)
     coefficients = lighting.coefficients * (1.0 - share)
     coefficients[0] += share * mean / 0.28209479177387814
     return SphericalHarmonicsLighting(coefficients)
+
+
+def _even_directions(count: int) -> Array:
+    """``(count, 3)`` unit vectors spread evenly over the sphere (Fibonacci lattice)."""
+    index = np.arange(count) + 0.5
+    height, turn = 1.0 - 2.0 * index / count, index * np.pi * (1.0 + np.sqrt(5.0))
+    ring = np.sqrt(1.0 - height**2)
+    return np.stack([ring * np.cos(turn), ring * np.sin(turn), height], axis=1)
+
+
+# All normals but those that face backwards: a head is seen from there by nobody, and there SH light rings most.
+_FORWARD = np.stack([direction for direction in _even_directions(600) if direction[2] > -0.1])
