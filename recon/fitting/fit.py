@@ -199,12 +199,12 @@ def _assemble(
     height, width = photograph.srgb.shape[:2]
     parameters, pose = geometry.parameters, geometry.parameters.pose
     identity, expression = parameters.identity.astype(np.float32), parameters.expression.astype(np.float32)
-    interocular = found.interocular
+    interocular, size = found.interocular, geometry.term.rig.eye_distance(pose)
     camera = pose.camera(width, height)
     measured = {
         "interocular": interocular,
-        "landmark_error_relative": geometry.root_mean_square / interocular,
-        "inner_error_relative": geometry.inner_root_mean_square / interocular,
+        "landmark_error_relative": geometry.root_mean_square / size,
+        "inner_error_relative": geometry.inner_root_mean_square / size,
         "landmark_spread": found.spread,
         "identity_rms": float(np.sqrt(np.mean(identity**2))),
         "identity_largest": float(np.abs(identity).max()),

@@ -22,8 +22,9 @@ from recon.fitting.pose import LOG_DISTANCE, POSE_SIZE, Pose, pose_from_points
 Array = NDArray[np.float64]
 
 JAW = 17
-# Standard deviation of a detected landmark as a fraction of the distance between the outer eye corners: about the
-# median residual of each group over the London set (brows and jaw are placed more loosely than eyes and mouth).
+# Standard deviation of a detected landmark as a fraction of the distance between the outer eye corners (seen from the
+# front): about the median residual of each group over the London set (brows and jaw are placed more loosely than eyes
+# and mouth).
 DEVIATION = np.concatenate([np.full(17, 0.020), np.full(10, 0.020), np.full(41, 0.010)])
 # Along the contour a jaw landmark is this many times less certain than across it.
 JAW_SLACK = 3.0
@@ -154,6 +155,13 @@ class LandmarkRig:
         """``(M, 3)`` positions in the model frame."""
         return self.mean + np.tensordot(parameters.coefficients, self.basis, axes=1)
 
+    def eye_distance(self, pose: Pose) -> float:
+        """Distance in pixels between the outer eye corners of the mean face, if it looked straight at the camera.
+
+        A measure of the face's size in the picture that does not shrink when the head is turned.
+        """
+        return float(np.linalg.norm(self.mean[36] - self.mean[45]) * np.exp(pose.log_scale))
+
 
 @functools.lru_cache(maxsize=4)
 def landmark_rig(model: MorphableModel) -> LandmarkRig:
@@ -226,14 +234,13 @@ class LandmarkTerm:
     ) -> LandmarkTerm:
         """The term with the contour chosen for ``parameters``."""
         rows = contour_rows(rig, parameters.pose.project(rig.points(parameters)))
-        interocular = float(np.linalg.norm(detected[36] - detected[45]))
-        deviation = np.hypot(DEVIATION * interocular, PIXEL_DEVIATION)
+        deviation = np.hypot(DEVIATION * rig.eye_distance(parameters.pose), PIXEL_DEVIATION)
         whitening = np.eye(2) / deviation[:, None, None]
         outward = _outward(detected)
         along = np.stack([-outward[:, 1], outward[:, 0]], axis=-1)
         # Across the contour as certain as DEVIATION says, along it JAW_SLACK times less.
-        turned = np.stack([outward, along / JAW_SLACK], axis=1)
-        whitening[:JAW] = turned / deviation[:JAW, None, None]
+        axes = np.stack([outward, along / JAW_SLACK], axis=1)
+        whitening[:JAW] = axes / deviation[:JAW, None, None]
         return LandmarkTerm(rig, rows, detected, whitening, weight, scale)
 
     def points(self, parameters: FaceParameters) -> Array:

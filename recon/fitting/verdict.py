@@ -2,7 +2,8 @@
 
 Thresholds come from the distribution over the London set (neutral, frontal, sharp: what a good fit looks like); see
 the table that ``benchmarks/fit.py`` prints. *Doubt* begins well outside of that distribution, *fail* where the model
-no longer lies on the face.
+no longer lies on the face. Yaw: on heads rendered at 40° to 60° the detector's landmarks made the fit answer 8° to 14°
+too little, and the model left the far cheek by a hundredth of the picture.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ THRESHOLDS = (
         "identity_rms", 1.0, 1.6, "the face shape is unlikely (mean square coefficient {value:.2f}, not below 1)"
     ),
     Threshold("identity_largest", 3.5, 6.0, "a face shape coefficient is extreme ({value:.1f} standard deviations)"),
-    Threshold("yaw", 40.0, 75.0, "the head is turned by {value:.0f}°"),
+    Threshold("yaw", 30.0, 70.0, "the head is turned by {value:.0f}°"),
     Threshold("pitch", 35.0, 60.0, "the head is tilted up or down by {value:.0f}°"),
     Threshold("landmark_spread", 0.03, 0.10, "the landmark detector is unsure (spread {value:.1%})"),
     Threshold("light_residual", 0.40, 0.90, "the skin's brightness is off by {value:.0%} from any smooth light"),
