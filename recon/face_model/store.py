@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.assets import cache_folder
-from recon.errors import StorageError
+from recon.errors import AssetError, StorageError
 from recon.face_model.model import MorphableModel
 from recon.storage import atomic_path
 
@@ -139,9 +139,18 @@ def compact_path(name: str, source: Path, probe: str) -> Path:
         name: of the model.
         source: zip or folder that it is converted from.
         probe: a file inside the source folder that stands for all of it.
+
+    Raises:
+        AssetError: ``source`` cannot be read.
     """
     found = [path for path in (source / probe, *source.glob(f"*/{probe}")) if path.is_file()] if source.is_dir() else []
-    state = (found[0] if found else source).stat()
+    try:
+        state = (found[0] if found else source).stat()
+    except OSError as error:
+        raise AssetError(
+            f"'{source}', from which the model {name} is made, cannot be read ({error.strerror}): name another place "
+            f"with `mesoface assets add {name} PATH`."
+        ) from error
     stamp = hashlib.sha256(f"{source.resolve()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:8]
     return cache_folder("face_model") / f"{name}-{FORMAT}-{stamp}.npz"
 
