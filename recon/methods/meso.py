@@ -97,7 +97,7 @@ class Meso:
         observed = split_detail(albedo, seen, domain.scale)
         blur = estimate_blur(observed, seen, details)
         fill, _ = pca_texture(observation, database)
-        base = srgb_to_linear(completed(observation, context.model, fill))
+        base = srgb_to_linear(completed(observation, context.model, fill, blur))
         low = split_detail(base[domain.box], domain.skin, domain.scale).low
         prepared = time.perf_counter()
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recon.colour import linear_to_srgb
 from recon.face_model.model import MorphableModel
 from recon.texture.database import TextureDatabase, complete_symmetric
-from recon.texture.masked import extend
+from recon.texture.masked import extend, masked_gaussian
 from recon.texture.observation import Observation
 from recon.texture.skin import face_mask, feature_mask
 from recon.texture.symmetry import mirror_coordinates
@@ -45,14 +45,32 @@ def pca_texture(observation: Observation, database: TextureDatabase) -> tuple[ND
     return database.pca.texture(coefficients), coefficients
 
 
-def completed(observation: Observation, model: MorphableModel, fill: NDArray[np.float32] | None) -> NDArray[np.float32]:
+def sharpened(observation: Observation, fill: NDArray[np.float32], blur: float) -> NDArray[np.float32]:
+    """The observed texture, sRGB-encoded, with the relative detail of ``fill`` that a ``blur`` has taken away.
+
+    Brows, lashes and lips lie at the same texels in all faces, so the PCA texture knows roughly what the blur hides.
+    """
+    texture = linear_to_srgb(observation.albedo)
+    if blur <= 0:
+        return texture
+    everywhere = np.ones(texture.shape[:2], bool)
+    relative = fill / np.maximum(masked_gaussian(fill, everywhere, blur * observation.size / 512.0), 0.02)
+    return np.clip(texture * np.clip(relative, 0.3, 3.0), 0.0, 1.0).astype(np.float32)
+
+
+def completed(
+    observation: Observation, model: MorphableModel, fill: NDArray[np.float32] | None, blur: float = 0.0
+) -> NDArray[np.float32]:
     """``(S, S, 3)`` sRGB-encoded complete texture: seen, else mirrored, else ``fill`` carried over in colour.
 
     Args:
         fill: a complete texture, or None: then what neither side shows is extended smoothly.
+        blur: of the photograph, in texels at 512²; what it hides is taken from ``fill``.
     """
     known = trusted(observation, model)
-    texture = linear_to_srgb(observation.albedo)
     if fill is None:
+        texture = linear_to_srgb(observation.albedo)
         fill = extend(texture, known)
+    else:
+        texture = sharpened(observation, fill, blur)
     return complete_symmetric(texture, known, fill, mirror_coordinates(model, observation.size))

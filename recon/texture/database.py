@@ -159,7 +159,7 @@ class TextureDatabase:
             scale = self.size / 512.0
             closed = ~dilate(erode(~agreed, 1.0 * scale), 1.0 * scale)
             usable = closed & face_mask(self.model, self.layout) & ~feature_mask(self.model, self.layout)
-            return large_components(erode(usable, 1.0 * scale), share=0.02)
+            return large_components(erode(usable, 2.0 * scale), share=0.02)
 
         return np.asarray(self.derived("skin-mask", make))
 

@@ -20,7 +20,7 @@ from recon.texture.cells import skin_cells
 from recon.texture.correlation import LayerCells, cell_correlations, cell_means, image_cells
 from recon.texture.database import TextureDatabase
 from recon.texture.features import FeatureExtractor
-from recon.texture.masked import masked_gaussian
+from recon.texture.masked import dilate, erode, masked_gaussian
 from recon.texture.residual import local_deviation, split_detail
 
 # Window of local standard deviations, texels at 512².
@@ -34,6 +34,10 @@ BLURS = (0.0, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
 # Scales of the synthesis, coarse to fine.
 SCALES = (4, 2, 1)
 _LEAST_DEVIATION = 1e-4
+# Rim of the seen skin that is left out (hair and background bleed into it), texels at 512².
+_RIM = 3.0
+# Detail this many robust standard deviations from its cell's is a mole, a hair or a speck.
+_MARK = 5.0
 # A cell of which less than this share is seen says nothing about its texture.
 LEAST_CELL = 0.4
 
@@ -118,9 +122,30 @@ class DetailDatabase:
 
     @cached_property
     def valid(self) -> NDArray[np.bool_]:
-        """``(N, H, W)`` bool: skin that was really seen."""
-        _, skin = self.database.masks()
-        return skin[(slice(None), *self.domain.box)] & self.domain.skin
+        """``(N, H, W)`` bool: skin that was really seen, without moles, stray hairs and specks.
+
+        What belongs to one person alone must not be lent to another.
+        """
+
+        def make() -> NDArray[np.bool_]:
+            _, skin = self.database.masks()
+            seen = skin[(slice(None), *self.domain.box)] & self.domain.skin
+            return np.stack([self._without_marks(index, mask) for index, mask in enumerate(seen)])
+
+        return np.asarray(self.database.derived("detail-valid", make))
+
+    def _without_marks(self, index: int, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """``seen`` less its rim and the texels whose smoothed detail strays far from their own cell's."""
+        scale = self.domain.scale
+        mask = erode(seen, _RIM * scale)
+        split = split_detail(self._albedo(index), mask, scale)
+        smooth = np.abs(masked_gaussian(split.luma, mask, 1.0 * scale))
+        marks = np.zeros_like(mask)
+        for cell in self.domain.cells:
+            inside = cell & mask
+            if inside.any():
+                marks |= inside & (smooth > _MARK * np.median(smooth[inside]) / 0.6745)
+        return mask & ~dilate(marks, 2.0 * scale)
 
     def _albedo(self, index: int) -> NDArray[np.float32]:
         # Not the completed textures: those blend into their fill at the rim of what was seen, and lose detail there.

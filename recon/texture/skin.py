@@ -25,6 +25,8 @@ _LIGHTNESS_ROOM = 5.0
 _CHROMA_ROOM = 5.0
 # Hair and beard: local contrast this many times the person's median.
 _CONTRAST_ROOM = 4.0
+# Stubble belongs to the skin, a beard does not: where beards grow, all three rooms are wider by this factor.
+_BEARD_ROOM = 1.7
 
 
 def feature_mask(model: MorphableModel, layout: UVMap) -> NDArray[np.bool_]:
@@ -40,6 +42,16 @@ def feature_mask(model: MorphableModel, layout: UVMap) -> NDArray[np.bool_]:
 def face_mask(model: MorphableModel, layout: UVMap) -> NDArray[np.bool_]:
     """``(S, S)`` bool: the face region of the model (no neck, no scalp, no ears)."""
     return layout.interpolate(model.regions["face"][:, None].astype(np.float32))[..., 0] > 0.5
+
+
+def beard_region(model: MorphableModel, layout: UVMap) -> NDArray[np.bool_]:
+    """``(S, S)`` bool: jaw, chin and upper lip, and the cheeks below the nose."""
+    wanted = np.zeros(len(model.mean), bool)
+    for name in ("jaw", "chin", "upper_lip"):
+        wanted |= model.regions[name]
+    lowest = model.mean[model.regions["nose"], 1].min()
+    wanted |= model.regions["cheeks"] & (model.mean[:, 1] < lowest)
+    return layout.interpolate(wanted[:, None].astype(np.float32))[..., 0] > 0.5
 
 
 def find_skin(
@@ -79,12 +91,15 @@ def find_skin(
     spread = 1.4826 * np.median(np.abs(smooth[core] - centre), axis=0)
     spread = np.maximum(spread, [0.06, 0.03, 0.04])
     distance = np.abs(smooth - centre) / spread
-    off_colour = (distance[..., 0] > _LIGHTNESS_ROOM) | (distance[..., 1:] > _CHROMA_ROOM).any(axis=-1)
+    room = np.where(beard_region(model, layout), _BEARD_ROOM, 1.0)
+    off_colour = (distance[..., 0] > _LIGHTNESS_ROOM * room) | (distance[..., 1:] > _CHROMA_ROOM * room[..., None]).any(
+        -1
+    )
 
     luma = np.log(np.maximum(luminance(albedo), 1e-4))
     residual = luma - masked_gaussian(luma, seen.visible, 4.0 * scale)
     contrast = np.sqrt(np.maximum(masked_gaussian(residual**2, seen.visible, 3.0 * scale), 0))
-    hairy = contrast > _CONTRAST_ROOM * np.median(contrast[core])
+    hairy = contrast > room * _CONTRAST_ROOM * np.median(contrast[core])
 
     skin = candidate & ~clipped & ~dilate(off_colour & seen.visible, 1.5 * scale) & ~(hairy & seen.visible)
     # Single texels and thin whiskers of skin between hairs are of no use to a texture statistic.

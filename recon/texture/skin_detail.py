@@ -297,10 +297,14 @@ def shape_energy(
     # Neighbouring bands overlap, so scaling one changes the other: a few rounds settle them together.
     for _ in range(_ROUNDS):
         rescaled = np.zeros_like(luma)
-        for part, goal in zip(_all_bands(added, skin, sigmas), energy, strict=True):
+        *bands, rest = _all_bands(added, skin, sigmas)
+        for part, goal in zip(bands, energy, strict=False):
             have = np.maximum(local_mean_square(part, skin, window), 1e-12)
             usual = np.sqrt(np.median(goal[skin]) / np.median(have[skin]))
             rescaled += part * np.minimum(np.sqrt(goal / have), _MOST_GAIN * usual)
+        have = np.maximum(local_mean_square(rest, skin, window), 1e-12)
+        # Below the detail bands a blurred photograph shows what is there: nothing may be amplified into blotches.
+        rescaled += rest * np.minimum(np.sqrt(energy[len(bands)] / have), 1.0 if blur > 0 else _MOST_GAIN)
         added = rescaled
     out = kept + added
     shaped = chroma.copy()
