@@ -459,6 +459,13 @@ def test_wrong_settings_are_refused(setting: str, message: str) -> None:
         parse_settings([setting], DEFAULTS)
 
 
+def test_a_name_that_no_subject_could_use_is_refused_at_once(run: Run, tmp_path: Path) -> None:
+    for wrong in ({"renderer": "gbufer"}, {"features": "vgg99"}, {"device": "tpu9"}):
+        with pytest.raises(UsageError):
+            run(**wrong)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
 # The command line
 
 

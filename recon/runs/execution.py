@@ -13,6 +13,7 @@ from recon.data.subject import Subject, TestSet
 from recon.errors import UsageError
 from recon.face_model.model import MorphableModel
 from recon.methods.contract import Method
+from recon.rendering import RENDERERS
 from recon.runs.config import RunConfig, choose_subjects, default_jobs, load_method, made_with, resolve_device
 from recon.runs.databases import run_database
 from recon.runs.folder import FORMAT, ResultKey, RunFolder, merged_config, write_config
@@ -100,8 +101,9 @@ def settle(config: RunConfig, progress: Progress) -> Plan:
     methods = {name: load_method(name) for name in config.methods}
     parameters = {name: {**method.defaults, **config.parameters.get(name, {})} for name, method in methods.items()}
 
-    # Without the landmark regressor every subject would fail one by one.
+    # Without the landmark regressor or the renderer every subject would fail one by one.
     assets.require(LANDMARKS)
+    RENDERERS.get(config.renderer)
     progress("reading the data set", 0, 0)
     test_set = load_test_set(config.data)
     subjects = choose_subjects(test_set, config.subjects, config.limit, config.seed)

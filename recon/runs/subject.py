@@ -224,6 +224,15 @@ class SubjectWorker:
         observation = observe(given, protocol, self.model, self.order.size, fit=fit)
         observed = time.perf_counter()
         box = crop_box(self.model, fit)
+        if hidden.any():
+            # The face's own midline may lie beside the line through the landmarks: what the fit shows to belong to
+            # the withheld half is painted over as well.
+            maps = {"withheld": observation.withheld}
+            left, top, right, bottom = box
+            hidden[top:bottom, left:right] |= judged_view(self.model, fit, observation.albedo, box, maps).masks[
+                "withheld"
+            ]
+            given = replace(given, srgb=np.where(hidden[..., None], WITHHELD_GREY, given.srgb))
         prepared = Prepared(
             protocol, given, observation, hidden, box, {"fit": fitted - started, "observe": observed - fitted}
         )
