@@ -153,4 +153,6 @@ def withheld_texels(
     ignored = withheld_pixels(fit.landmarks, size, side)
     column = np.clip(seen.pixels[..., 0].astype(int), 0, size[1] - 1)
     row = np.clip(seen.pixels[..., 1].astype(int), 0, size[0] - 1)
-    return half | (layout.covered & ignored[row, column])
+    # Samples spread over a texel and blend neighbouring pixels: whoever touches an ignored pixel is withheld as well.
+    touched = sample_photograph(np.repeat(ignored[..., None], 3, axis=2).astype(np.float32), seen)[..., 0] > 0
+    return half | (layout.covered & (ignored[row, column] | touched))
