@@ -75,6 +75,7 @@ class Deep:
         started = time.perf_counter()
         name = resolve_extractor(context.features, learned_first=True)
         faces = face_correlations(database, name)
+        faces.extractor.to(context.device)
         low, _ = pca_texture(context.observation, database)
         # Outside the mask the partial texture is completed, so that no filter ever meets a hole.
         high = completed(context.observation, context.model, low)
@@ -138,7 +139,7 @@ def synthesise(
     device: str,
 ) -> tuple[NDArray[np.float32], list[list[float]]]:
     """Equation 5 from ``A_low`` ``(H, W, 3)`` sRGB-encoded; returns the texture and first and last loss per scale."""
-    extractor = faces.extractor.to(device)
+    extractor = faces.extractor
     start = torch.from_numpy(np.ascontiguousarray(low.transpose(2, 0, 1)))[None].to(device)
     image: torch.Tensor | None = None
     losses = []
@@ -183,5 +184,4 @@ def synthesise(
         image, run = minimise(begin, loss, steps)
         losses.append([round(run.first, 6), round(run.last, 6)])
     assert image is not None
-    extractor.to("cpu")
     return np.clip(image[0].cpu().numpy().transpose(1, 2, 0), 0.0, 1.0).astype(np.float32), losses

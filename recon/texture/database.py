@@ -44,6 +44,8 @@ LEAST_ENTRIES = 4
 _AGREEMENT = 0.5
 # Width in texels at 512² over which seen and completed texture blend into each other.
 _FEATHER = 8.0
+# Rim of the seen skin that is not trusted to be skin alone, texels at 512².
+_RIM = 3.0
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,11 @@ class TextureDatabase:
         bits = np.stack([np.load(self.folder / "entries" / f"{name}.masks.npy") for name in self.ids])
         return (bits & _VISIBLE) > 0, (bits & _SKIN) > 0
 
+    def sure_skin(self) -> NDArray[np.bool_]:
+        """``(N, S, S)`` bool: skin without the rim of what was seen, where hair and background bleed into it."""
+        _, skin = self.masks()
+        return np.stack([erode(mask, _RIM * self.size / 512.0) for mask in skin])
+
     def derived(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """An array that is computed once for this set of textures and then read (memory-mapped) from disk."""
         path = self.folder / "derived" / self.identity / f"{name}.npy"
@@ -154,12 +161,11 @@ class TextureDatabase:
         """
 
         def make() -> NDArray[np.bool_]:
-            _, skin = self.masks()
-            agreed = skin.mean(axis=0) >= _AGREEMENT
             scale = self.size / 512.0
+            agreed = self.sure_skin().mean(axis=0) >= _AGREEMENT
             closed = ~dilate(erode(~agreed, 1.0 * scale), 1.0 * scale)
             usable = closed & face_mask(self.model, self.layout) & ~feature_mask(self.model, self.layout)
-            return large_components(erode(usable, 2.0 * scale), share=0.02)
+            return large_components(erode(usable, 1.0 * scale), share=0.02)
 
         return np.asarray(self.derived("skin-mask", make))
 

@@ -20,7 +20,7 @@ from recon.texture.cells import skin_cells
 from recon.texture.correlation import LayerCells, cell_correlations, cell_means, image_cells
 from recon.texture.database import TextureDatabase
 from recon.texture.features import FeatureExtractor
-from recon.texture.masked import dilate, erode, masked_gaussian
+from recon.texture.masked import dilate, masked_gaussian
 from recon.texture.residual import local_deviation, split_detail
 
 # Window of local standard deviations, texels at 512².
@@ -34,8 +34,6 @@ BLURS = (0.0, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
 # Scales of the synthesis, coarse to fine.
 SCALES = (4, 2, 1)
 _LEAST_DEVIATION = 1e-4
-# Rim of the seen skin that is left out (hair and background bleed into it), texels at 512².
-_RIM = 3.0
 # Detail this many robust standard deviations from its cell's is a mole, a hair or a speck.
 _MARK = 5.0
 # A cell of which less than this share is seen says nothing about its texture.
@@ -128,16 +126,14 @@ class DetailDatabase:
         """
 
         def make() -> NDArray[np.bool_]:
-            _, skin = self.database.masks()
-            seen = skin[(slice(None), *self.domain.box)] & self.domain.skin
-            return np.stack([self._without_marks(index, mask) for index, mask in enumerate(seen)])
+            sure = self.database.sure_skin()[(slice(None), *self.domain.box)]
+            return np.stack([self._without_marks(index, mask) for index, mask in enumerate(sure & self.domain.skin)])
 
         return np.asarray(self.database.derived("detail-valid", make))
 
-    def _without_marks(self, index: int, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """``seen`` less its rim and the texels whose smoothed detail strays far from their own cell's."""
+    def _without_marks(self, index: int, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """``mask`` less the texels whose smoothed detail strays far from their own cell's."""
         scale = self.domain.scale
-        mask = erode(seen, _RIM * scale)
         split = split_detail(self._albedo(index), mask, scale)
         smooth = np.abs(masked_gaussian(split.luma, mask, 1.0 * scale))
         marks = np.zeros_like(mask)

@@ -9,6 +9,7 @@ pyramid (Ustyuzhaninov, Brendel, Gatys, Bethge 2016).
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ class Layer:
     Attributes:
         name: for example ``conv1_1``.
         stride: input texels per feature texel.
-        radius: radius of the receptive field in input texels.
+        radius: how far, in input texels, a feature reads from any of the stride² texels that it stands for.
     """
 
     name: str
@@ -137,7 +138,8 @@ class VggTrunk(FeatureExtractor):
                 self.convolutions[tap] = nn.Conv2d(incoming, width, 3, padding=1)
                 incoming = width
                 if tap in self.taps:
-                    layers.append(Layer(tap, 2 ** (block - 1), radius))
+                    # `radius` counts from the middle of the texels that a feature stands for, the layer from their rim.
+                    layers.append(Layer(tap, 2 ** (block - 1), radius + (2 ** (block - 1) - 1) / 2))
             radius += 2 ** (block - 2)  # the pooling window between blocks: half a texel of the finer map
         self.layers = tuple(layers)
         if caffe:
@@ -169,7 +171,12 @@ class VggTrunk(FeatureExtractor):
 def _load_vgg19(taps: Sequence[str]) -> VggTrunk:
     """VGG-19 with torchvision's ImageNet weights from the asset ``vgg19``."""
     path = assets.require("vgg19")
-    stored = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise _not_weights(path, "vgg19") from error
+    if not isinstance(stored, dict):
+        raise _not_weights(path, "vgg19")
     trunk = VggTrunk("vgg19", "vgg19", taps, caffe=False)
     position = 0
     for block, count in enumerate(_BLOCKS["vgg19"], start=1):
@@ -181,6 +188,13 @@ def _load_vgg19(taps: Sequence[str]) -> VggTrunk:
         position += 1
     trunk.identity = trunk.weights_hash()
     return trunk
+
+
+def _not_weights(path: Path, name: str) -> AssetError:
+    return AssetError(
+        f"{path.name} is no file of weights, or is damaged: run 'mesoface assets fetch {name}' again, or name the right "
+        f"file with 'mesoface assets add {name} PATH'."
+    )
 
 
 def _fill(trunk: VggTrunk, tap: str, stored: dict[str, Tensor], weight: str, bias: str, path: Path) -> None:
@@ -203,7 +217,11 @@ def _load_vgg16_hed(taps: Sequence[str]) -> VggTrunk:
     path = assets.require("vgg16-hed")
     trunk = VggTrunk("vgg16-hed", "vgg16", taps, caffe=True)
     stored: dict[str, Tensor] = {}
-    with h5py.File(path, "r") as file:
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise _not_weights(path, "vgg16-hed") from error
+    with file:
         for tap in trunk.convolutions:
             block, index = tap.removeprefix("conv").split("_")
             name = "conv2d" if index == "1" else f"conv2d_{int(index) - 1}"

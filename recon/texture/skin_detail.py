@@ -148,13 +148,15 @@ def _complete_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 def donor_detail(details: DetailDatabase, weights: NDArray[np.float64]) -> tuple[int, NDArray[np.float32]]:
     """Index of the best-matching person who shows most of the skin, and their ``(H, W, 4)`` residual.
 
-    Where the donor's skin was not seen, the next ones in rank fill in.
+    Where the donor's skin was not seen, the next ones in rank fill in; nothing is left empty that anybody shows.
     """
     share = details.valid.sum(axis=(1, 2)) / max(int(details.domain.skin.sum()), 1)
     order = np.lexsort((np.arange(len(weights)), -(weights + 1e-6) * share**2))
     out = np.zeros((*details.domain.skin.shape, 4), np.float32)
     missing = details.domain.skin.copy()
-    for index in order[:6]:
+    for index in order:
+        if not missing.any():
+            break
         use = missing & details.valid[index]
         out[use] = details.residuals[index][use]
         missing &= ~use
