@@ -49,7 +49,7 @@ def raster(scattered: MorphableModel) -> UVMap:
 
 
 def test_every_triangle_covers_what_scikit_image_fills(scattered: MorphableModel, raster: UVMap) -> None:
-    """``polygon2mask`` tests texel centres at whole numbers; centres within 1e-3 texels of an edge may go either way."""
+    """``polygon2mask`` tests the centres of texels; one within 1e-3 texels of an edge may go either way."""
     for triangle in scattered.uv_triangle_ids:
         uv = scattered.uv[scattered.uv_triangles[triangle]].astype(np.float64)
         corners = np.stack([(1 - uv[:, 1]) * SIZE - 0.5, uv[:, 0] * SIZE - 0.5], axis=1)
