@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 DEFAULT_METHODS = "meso,deep,pca,mirror"
 DEMO_METHODS = "meso,pca,mirror"
 DEMO_PROTOCOLS = "identity,occlude:right"
+# More notes than this bury the table; a program gets them all.
+MOST_NOTES = 8
 
 
 @contextmanager
@@ -142,8 +144,29 @@ def demo(out: Path, jobs: int | None, quiet: bool, as_json: bool) -> int:
         assets.fetch(LANDMARKS, progress)
     code = carry_out(config, quiet, as_json, sheet=out / "report" / "sheet.png")
     if not quiet and not as_json:
+        click.echo(_what_it_was(out))
         click.echo(_next_steps(out))
     return code
+
+
+def _what_it_was(out: Path) -> str:
+    """How to read the demo's figures, and which of its people do not exist."""
+    from recon.runs.folder import RunFolder
+    from recon.storage import read_json
+
+    folder = RunFolder(out)
+    people = [read_json(folder.reference(name) / "subject.json") for name in folder.read_config()["subjects"]]
+    made_up = sum(bool(person["synthetic"]) for person in people)
+    return "\n".join(
+        [
+            "",
+            "How to read this:",
+            f"  {made_up} of the {len(people)} people are computer-made, and so is everybody in the texture database.",
+            "  The figures show that everything works; for findings about methods, test real faces.",
+            "  With 'identity' a method has seen what it is judged on, so 'mirror', which copies it, wins by design.",
+            "  'occlude:right' shows a method half of the face: read the rows skin/withheld.",
+        ]
+    )
 
 
 def _next_steps(out: Path) -> str:
@@ -264,8 +287,10 @@ def _print_summary(summary: Summary, table: list[dict[str, Any]], problems: list
     if not quiet:
         print_tables(table, console)
         _print_made(summary, console)
-        for note in summary.notes:
+        for note in summary.notes[:MOST_NOTES]:
             console.print(f"note: {note}", style="dim", markup=False)
+        if len(summary.notes) > MOST_NOTES:
+            console.print(f"and {len(summary.notes) - MOST_NOTES} more notes; --json lists them all", style="dim")
     trouble = Console(stderr=True) if quiet else console
     for reason, keys in _by_reason(summary).items():
         trouble.print(f"[bold red]failed[/] ({len(keys)}): {', '.join(keys[:4])}{' …' if len(keys) > 4 else ''}")

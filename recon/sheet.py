@@ -180,9 +180,15 @@ def _draw_row(
 
 def _label(folder: RunFolder, row: _Row) -> list[str]:
     known = read_json(folder.reference(row.subject) / "subject.json")
-    attributes = [str(value) for value in known["attributes"].values() if value]
+    # A bare number does not say what it is.
+    attributes = [
+        f"{name.replace('_', ' ')} {value}" if str(value)[-1].isdigit() else str(value)
+        for name, value in known["attributes"].items()
+        if value
+    ]
+    made_up = ["computer-made"] if known.get("synthetic") else []
     verdict = row.reference["fit"]["verdict"]
-    return [row.subject, *attributes[:4], *([] if verdict == "pass" else [f"fit: {verdict}"])]
+    return [row.subject, *made_up, *attributes[:4], *([] if verdict == "pass" else [f"fit: {verdict}"])]
 
 
 def _write_label(sheet: Picture, top: int, lines: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from recon.data.subject import Subject, TestSet
 from recon.errors import DatabaseError, UsageError
 from recon.face_model.model import MorphableModel
 from recon.runs.lock import locked
-from recon.texture.database import TextureDatabase, open_database
+from recon.texture.database import LEAST_ENTRIES, TextureDatabase, open_database
 
 Progress = Callable[[int, int], None]
 Made = tuple[str, NDArray[np.float32], NDArray[np.bool_]]
@@ -86,6 +86,11 @@ def _photographed(
         raise DatabaseError(
             f"all {len(source)} subjects of '{source.name}' are tested, so none is left for the database: "
             "test fewer (--limit or --subjects), or name another --database."
+        )
+    if len(rest) < LEAST_ENTRIES:  # before anybody is fitted in vain
+        raise DatabaseError(
+            f"'{source.name}' has {len(rest)} usable besides the tested, a texture database needs {LEAST_ENTRIES}: "
+            "add photographs, test fewer subjects, or use --database synthetic."
         )
     from recon.texture.database_build import build_database
 

@@ -39,7 +39,7 @@ class Summary:
         made: results made now.
         failed: what failed and why.
         not_applicable: methods that do not apply to a subject, with their reason.
-        notes: what the user should know: the choice of subjects, pictures that were skipped.
+        notes: what the user should know: the choice of subjects, pictures that were skipped, remarks on photographs.
     """
 
     folder: RunFolder
@@ -269,6 +269,7 @@ def _carry_out(plan: Plan, folder: RunFolder, progress: Progress) -> Summary:
     by_state: dict[str, list[Outcome]] = {"made": [], "failed": [], "not applicable": list(set_aside)}
     for outcome in outcomes.values():
         by_state[outcome.state].append(outcome)
+    remarks = dict.fromkeys(o.message for o in sorted(by_state["made"], key=lambda o: str(o.key)) if o.message)
     return Summary(
         folder=folder,
         subjects=tuple(subject.id for subject in plan.subjects),
@@ -276,5 +277,5 @@ def _carry_out(plan: Plan, folder: RunFolder, progress: Progress) -> Summary:
         made=tuple(sorted((o.key for o in by_state["made"]), key=str)),
         failed=tuple(sorted(by_state["failed"], key=lambda o: str(o.key))),
         not_applicable=tuple(sorted(by_state["not applicable"], key=lambda o: str(o.key))),
-        notes=plan.notes,
+        notes=(*plan.notes, *remarks),
     )

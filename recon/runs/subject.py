@@ -79,7 +79,7 @@ class Outcome:
     Attributes:
         state: ``made``, ``failed`` or ``not applicable``.
         kind: type of the error, where it failed.
-        message: why, where it was not made.
+        message: why, where it was not made; where it was, what the user should know of the photograph, or nothing.
     """
 
     key: ResultKey
@@ -319,7 +319,7 @@ class SubjectWorker:
             raise
         except Exception as error:
             return self._fail(key, error)
-        return Outcome(key, "made")
+        return Outcome(key, "made", message=_remarks(key.subject, prepared.observation))
 
     def _check(self, made: Reconstruction, key: ResultKey) -> None:
         """A method's answer keeps the contract; those of outside packages may not."""
@@ -431,7 +431,18 @@ def fit_summary(observation: Observation) -> dict[str, Any]:
         "reasons": list(fit.reasons),
         "landmark_error": float(fit.landmark_error),
         "interocular": float(fit.interocular),
+        "notes": list(fit.record.get("notes", ())),
     }
+
+
+def _remarks(subject: str, observation: Observation) -> str:
+    """What the user should know of a photograph that was used all the same: several faces, a doubtful fit."""
+    fit = observation.fit
+    remarks = list(fit.record.get("notes", ()))
+    if fit.verdict != "pass":
+        quality = "doubtful" if fit.verdict == "doubt" else "poor"
+        remarks.append(f"the fit of '{subject}' is {quality}: {'; '.join(fit.reasons)}.")
+    return " ".join(remarks)
 
 
 def plain(value: Any) -> Any:
