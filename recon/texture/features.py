@@ -192,7 +192,7 @@ def _load_vgg19(taps: Sequence[str]) -> VggTrunk:
 
 def _not_weights(path: Path, name: str) -> AssetError:
     return AssetError(
-        f"{path.name} is no file of weights, or is damaged: run 'mesoface assets fetch {name}' again, or name the right "
+        f"{path.name} holds no weights, or is damaged: run 'mesoface assets fetch {name}' again, or name the right "
         f"file with 'mesoface assets add {name} PATH'."
     )
 
