@@ -83,6 +83,15 @@ def _noise(rng: np.random.Generator, size: int, down: float, across: float) -> N
     return np.asarray((field - field.mean()) / field.std())
 
 
+def grainy_texture(seed: int, size: int = SIZE) -> Map:
+    """``(S, S, 3)`` linear albedo: one tone, and grain of the same widths for everybody but of a personal strength."""
+    rng = np.random.default_rng(2000 + seed)
+    unit = size / 128
+    grain = _noise(rng, size, 0.3 * unit, 0.3 * unit) + 0.5 * _noise(rng, size, 1.5 * unit, 1.5 * unit)
+    strength = 0.05 * np.exp(rng.normal(0, 0.2))
+    return np.asarray(np.array([0.42, 0.27, 0.20]) * (1.0 + strength * grain)[..., None], np.float32)
+
+
 def skin_area(size: int = SIZE) -> Mask:
     """``(S, S)`` bool: the face without its features."""
     layout = uv_map(face(), size)
