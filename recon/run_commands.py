@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DEFAULT_METHODS = "meso,deep,pca,mirror"
 DEMO_METHODS = "meso,pca,mirror"
 DEMO_PROTOCOLS = "identity,occlude:right"
-# The demo's photographs have 60 to 180 pixels between the eyes: a larger map would ask for detail that none of them has.
+# Its photographs have 60 to 180 pixels between the eyes: a larger map would ask for detail that none of them has.
 DEMO_SIZE = 256
 # More notes than this bury the table; a program gets them all.
 MOST_NOTES = 8
