@@ -98,8 +98,8 @@ def main() -> None:
             options.protocol,
         )
         describe(console, job)
-        results = {"photograph": apart(measure_photographs, job)}
-        results["database"] = apart(measure_database, job, options.database, options.people)
+        results = {"database": apart(measure_database, job, options.database, options.people)}
+        results["photograph"] = apart(measure_photographs, job)
         for method in options.methods.split(","):
             results[method] = apart(measure_method, job, method, options.features)
             console.print(f"measured {method}", style="dim")
@@ -197,6 +197,7 @@ def measure_photographs(job: Job, measured: Measured) -> None:
     model = timed(measured, "face model, load", lambda: load_face_model(job.model), once=True)
     for size in sorted({job.size, 512, 1024}):
         timed(measured, f"UV raster {size}²", lambda size=size: uv_map(model, size), once=True)
+    albedo = _open(job).albedo_model
     protocol = parse_protocol(job.protocol)
     subjects = _subjects(job)
     detect_landmarks(read_photograph(subjects[0].photograph))  # loads the detector
@@ -210,7 +211,9 @@ def measure_photographs(job: Job, measured: Measured) -> None:
         fit = timed(
             measured,
             "fit",
-            lambda given=given, points=points, hidden=hidden: fit_face(given, model, landmarks=points, ignore=hidden),
+            lambda given=given, points=points, hidden=hidden: fit_face(
+                given, model, albedo_model=albedo, landmarks=points, ignore=hidden
+            ),
         )
         for stage, seconds in fit.record.get("seconds", {}).items():
             measured.add(f"  fit: {stage}", seconds)
@@ -266,6 +269,8 @@ def measure_database(job: Job, measured: Measured, given: Path | None, people: i
     measured.notes.append(f"database of {len(database)} people at {database.size}²")
     timed(measured, "completed textures", lambda: database.textures, once=True)
     timed(measured, "common skin", lambda: database.skin_mask, once=True)
+    timed(measured, "principal components", lambda: database.pca, once=True)
+    timed(measured, "vertex albedo", lambda: database.albedo_model, once=True)
 
 
 def build(job: Job, measured: Measured, folder: Path, people: int) -> None:
@@ -288,28 +293,46 @@ def _open(job: Job) -> TextureDatabase:
 
 
 def measure_method(job: Job, measured: Measured, name: str, features: str) -> None:
-    """One method on every subject; the first is done twice, and what the first time costs more is paid once."""
+    """One method on every subject; the first is done twice, and the first time, which fills caches, not counted."""
     from recon.methods.contract import Context
 
     method = load_method(name)
-    database = timed(measured, "open the database", lambda: _open(job), once=True)
+    database = _open(job)
     model = load_face_model(job.model)
-    first: float | None = None
+    correlate(measured, name, database, features)
+    warm = False
     for subject in job.subjects:
         given, observation = pickle.loads((job.scratch / f"{subject}.pickle").read_bytes())
         context = Context(model, observation, database, features, job.size, 0, job.device, None, dict(method.defaults))
-        if first is None:
-            warm_up = time.perf_counter()
+        if not warm:
             method.reconstruct(given, context)
-            first = time.perf_counter() - warm_up
+            warm = True
         made = timed(measured, name, lambda given=given, context=context: method.reconstruct(given, context))
         for stage, seconds in made.record.get("timings", {}).items():
             measured.add(f"  {name}: {stage}", seconds)
         extractor = made.record.get("extractor")
         if extractor and subject == job.subjects[0]:
             measured.notes.append(f"{name}: features {extractor['name']}")
-    assert first is not None
-    measured.once["database statistics, and first use"] = max(0.0, first - measured.stages[name][0])
+
+
+def correlate(measured: Measured, name: str, database: TextureDatabase, features: str) -> None:
+    """What a method derives from a database once: statistics and correlations of everybody in it."""
+    from recon.texture.features import resolve_extractor
+
+    if name == "meso":
+        from recon.methods.meso import detail_database, residual_extractor
+        from recon.texture.detail_database import SCALES
+
+        details = detail_database(database)
+        extractor = residual_extractor(resolve_extractor(features, learned_first=False))
+        timed(measured, "detail", lambda: (details.valid, details.residuals), once=True)
+        timed(measured, "energies", lambda: (details.deviations, details.blurred_energy()), once=True)
+        timed(measured, "correlations", lambda: [details.correlations(extractor, s) for s in SCALES], once=True)
+    elif name.startswith("deep"):
+        from recon.methods.deep import face_correlations
+
+        faces = face_correlations(database, resolve_extractor(features, learned_first=True))
+        timed(measured, "correlations", lambda: [faces.correlations(scale) for scale in (1, 2)], once=True)
 
 
 def describe(console: Console, job: Job) -> None:

@@ -27,8 +27,8 @@ from recon.images import read_png
 from recon.runs.config import default_jobs
 from recon.runs.folder import ResultKey, RunFolder
 from recon.runs.lock import locked
-from recon.runs.pool import Died, Report, Reported, work_through
 from recon.storage import atomic_path, read_json
+from recon.worker_pool import Died, Report, Reported, work_through
 
 if TYPE_CHECKING:
     import pandas as pd

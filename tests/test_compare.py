@@ -23,8 +23,8 @@ from metrics.evaluate import COLUMNS, evaluate, read_rows
 from recon.errors import InputError, UsageError
 from recon.images import write_png
 from recon.runs.folder import FORMAT, ResultKey, RunFolder, file_hashes
-from recon.runs.pool import Event, Finished, Reported
 from recon.storage import write_json
+from recon.worker_pool import Event, Finished, Reported
 
 SIZE = 96
 PEOPLE = {"anna": "female", "bert": "male", "carl": "male"}

@@ -28,8 +28,8 @@ from recon.images import read_png
 from recon.runs import ResultKey, RunConfig, RunFolder, Summary, execute
 from recon.runs.config import choose_subjects, parse_settings
 from recon.runs.lock import locked
-from recon.runs.pool import Event, Finished, Reported
 from recon.storage import read_json
+from recon.worker_pool import Event, Finished, Reported
 
 FAKES = Path(__file__).with_name("run_fakes.py")
 CHECKOUT = FAKES.parent.parent

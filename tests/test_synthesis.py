@@ -99,7 +99,7 @@ def test_synthesis_raises_the_energy_of_every_band_to_the_truths(synthesised: tu
 
 
 def test_synthesis_learns_the_direction_of_the_grain(synthesised: tuple[np.ndarray, list[float]]) -> None:
-    """Correlation with the next texel but one, across and down, is that of the pattern and was not that of the start."""
+    """How much longer the grain is across than down: its correlation over two texels, as that of the pattern."""
 
     def lean(image: np.ndarray) -> float:
         centred = image - image.mean()

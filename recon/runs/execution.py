@@ -18,9 +18,9 @@ from recon.runs.config import RunConfig, choose_subjects, default_jobs, load_met
 from recon.runs.databases import run_database
 from recon.runs.folder import FORMAT, ResultKey, RunFolder, merged_config, write_config
 from recon.runs.lock import locked
-from recon.runs.pool import Died, Reported, work_through
 from recon.runs.subject import Outcome, SubjectTask, WorkOrder, prepare_worker, write_failure
 from recon.texture.database import TextureDatabase
+from recon.worker_pool import Died, Reported, work_through
 
 LANDMARKS = "dlib-landmarks"
 

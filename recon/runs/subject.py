@@ -26,12 +26,12 @@ from recon.images import read_photograph, write_png
 from recon.methods.contract import Context, Method, Reconstruction
 from recon.runs.config import load_method
 from recon.runs.folder import ResultKey, RunFolder, file_hashes
-from recon.runs.pool import Report
 from recon.runs.views import crop_box, cropped, fitted_view, judged_view, scene_of, write_head
 from recon.storage import make_folder, read_json, write_json
 from recon.texture.database import TextureDatabase, open_database
 from recon.texture.observation import Observation
 from recon.texture.observe import observe, unwrap_reference, withheld_pixels
+from recon.worker_pool import Report
 
 # What the withheld half of a photograph is painted with, so that no method can read it.
 WITHHELD_GREY = np.float32(0.5)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +24,7 @@ from recon.texture.database import (
     write_entry,
     write_index,
 )
+from recon.worker_pool import Died, Report, Reported, work_through
 
 # Called with the number of subjects done, of all, and the id of the last one.
 Progress = Callable[[int, int, str], None]
@@ -82,11 +81,12 @@ def build_database(
         for subject in pending:
             finished(subject, _make_entry(subject, model, folder, size))
     else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_limit_threads) as pool:
-            waiting = {pool.submit(_make_entry_by_name, s, model.name, folder, size): s for s in pending}
-            for future in as_completed(waiting):
-                finished(waiting[future], future.result())
+        plan = _Plan(model.name, folder, size)
+        for event in work_through(pending, _prepare, plan, jobs=min(jobs, len(pending)), threads=1):
+            if isinstance(event, Reported):
+                finished(*event.content)
+            elif isinstance(event, Died):
+                finished(event.task, InputError(f"{event.task.photograph.name}: {event.reason}"))
     if len(done) < LEAST_ENTRIES:
         reasons = "; ".join(f"{name}: {why}" for name, why in skipped[:3])
         raise DatabaseError(
@@ -156,19 +156,22 @@ def _make_entry(subject: Subject, model: MorphableModel, folder: Path, size: int
         return error
 
 
-def _make_entry_by_name(subject: Subject, model: str, folder: Path, size: int) -> str | MesofaceError:
-    return _make_entry(subject, _model(model), folder, size)
+@dataclass(frozen=True)
+class _Plan:
+    """What every worker of a build needs."""
+
+    model: str
+    folder: Path
+    size: int
 
 
-@lru_cache(maxsize=1)
-def _model(name: str) -> MorphableModel:
+def _prepare(plan: _Plan) -> Callable[[Subject, Report], None]:
+    """Loads the face model once per worker."""
     from recon.face_model import load_face_model
 
-    return load_face_model(name)
+    model = load_face_model(plan.model)
 
+    def work(subject: Subject, report: Report) -> None:
+        report((subject, _make_entry(subject, model, plan.folder, plan.size)))
 
-def _limit_threads() -> None:
-    """One thread a worker: the pool is the parallelism."""
-    import torch
-
-    torch.set_num_threads(1)
+    return work

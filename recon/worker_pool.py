@@ -135,7 +135,7 @@ def _attend(worker: _Worker, workers: list[_Worker], waiting: list[Any]) -> Iter
         reason = worker.epitaph()
         worker.stop()
         if not worker.ready:
-            raise MesofaceError(f"{reason} (while loading the face model and the database).") from None
+            raise MesofaceError(f"{reason} (while starting).") from None
         if worker.task is not None:
             yield Died(worker.task, reason)
         return
