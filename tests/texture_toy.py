@@ -65,7 +65,7 @@ def skin_texture(seed: int, size: int = SIZE) -> Map:
     unit = size / 128
     tone = np.array([0.42, 0.27, 0.20]) * np.exp(rng.normal(0, 0.25)) * np.exp(rng.normal(0, 0.05, 3))
     slow = np.stack([_noise(rng, size, 14 * unit, 14 * unit) for _ in range(3)], axis=-1)
-    width, aspect = rng.uniform(0.6, 0.7), rng.uniform(1.0, 1.6)
+    width, aspect = rng.uniform(0.5, 0.9), rng.uniform(1.0, 2.5)
     grain = _noise(rng, size, width * aspect * unit, width * unit) + 0.5 * _noise(rng, size, 2 * unit, 2 * unit)
     down = np.linspace(0, 1, size)[:, None]
     strength = 0.05 * np.exp(rng.normal(0, 0.3)) * (0.7 + 0.7 * down)

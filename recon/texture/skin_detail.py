@@ -40,6 +40,8 @@ ITERATIONS = (40, 30, 15)
 # cannot be amplified into being.
 _ROUNDS = 3
 _MOST_GAIN = 4.0
+# Squared Mahalanobis distances that differ by less say nothing.
+_ALIKE = 1e-3
 _COMBINE: dict[str, Callable[[Sequence[Term]], Combination]] = {
     "convex": partial(convex, power=2),
     "linear": linear,
@@ -58,7 +60,9 @@ def estimate_blur(observed: Residual, mask: NDArray[np.bool_], details: DetailDa
     covariance = np.cov(energies[0].T) + 0.05 * np.eye(3)
     precision = np.linalg.inv(covariance)
     offset = seen - energies.mean(axis=1)
-    return BLURS[int(np.argmin(np.einsum("bi,ij,bj->b", offset, precision, offset)))]
+    distance = np.einsum("bi,ij,bj->b", offset, precision, offset)
+    # On small maps the slightest blurs change nothing: of those that explain the photograph alike, the least is meant.
+    return BLURS[int(np.argmax(distance <= distance.min() + _ALIKE))]
 
 
 def predict_energy(
