@@ -172,17 +172,29 @@ def _what_it_was(out: Path) -> str:
     )
 
 
+def _program() -> str:
+    """How this program can be called again: a virtual environment that is not activated is not on the path."""
+    import shutil
+    import sys
+
+    if shutil.which("mesoface"):
+        return "mesoface"
+    called = Path(sys.argv[0])
+    return f"{sys.executable} -m mesoface" if called.suffix == ".py" else str(called)
+
+
 def _next_steps(out: Path) -> str:
+    program = _program()
     return "\n".join(
         [
             "",
             "What next:",
             f"  look at the contact sheet     {out / 'report' / 'sheet.png'}",
-            f"  see skin at full size         mesoface sheet {out} --crops --protocol occlude:right",
-            f"  the numbers, for programs     mesoface compare {out} --format json",
-            "  your own photographs          mesoface run --data folder=PATH --methods pca,mirror,meso \\",
+            f"  see skin at full size         {program} sheet {out} --crops --protocol occlude:right",
+            f"  the numbers, for programs     {program} compare {out} --format json",
+            f"  your own photographs          {program} run --data folder=PATH --methods pca,mirror,meso \\",
             "                                    --database synthetic --out runs/first",
-            "  real faces as database        mesoface assets fetch london, then --database london",
+            f"  real faces as database        {program} assets fetch london, then --database london",
         ]
     )
 
