@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from texture_toy import face, toy_database
 from torch import Tensor
 
 from recon.texture.correlation import cell_correlations, cell_means, erode_for, image_cells, layer_cells
+from recon.texture.database import open_database
+from recon.texture.face_correlations import FaceCorrelations
 from recon.texture.features import FilterBank, Layer
 
 PIXEL = Layer("pixels", 1, 0.0)
@@ -130,3 +135,22 @@ def test_correlations_are_symmetric_and_positive(bank: FilterBank, noise: Tensor
         assert torch.allclose(found, found.T)
         assert torch.linalg.eigvalsh(found).min() > -1e-6
         assert feature.requires_grad is False
+
+
+def test_a_face_is_the_area_weighted_mean_of_its_sides(tmp_path: Path) -> None:
+    """What is cached per side of the face, in half precision, gives the correlation over all skin."""
+    database = toy_database(tmp_path, size=64)
+    faces = FaceCorrelations(database, FilterBank(channels=3, filters=4))
+    texture = database.textures[3][faces.box].astype(np.float32)
+    features, cells = faces.measure(texture, (faces.sides[0] | faces.sides[1])[None], scale=1)
+    _, per_side = faces.measure(texture, faces.sides, scale=1)
+    assert np.array_equal(faces.sides.any(axis=0), faces.skin) and not faces.sides.all(axis=0).any()
+    # The midline lies between texels of the finest level, where the sides are a partition.
+    stored = torch.from_numpy(faces.correlations(1)[0][3].astype(np.float32)) * float(faces.unit(1)[0])
+    share = per_side[0].areas / per_side[0].areas.sum()
+    combined = (share[:, None, None] * stored).sum(dim=0)
+    whole = cell_correlations(features[0][0], cells[0])[0]
+    assert (combined - whole).abs().max() < 2e-3 * whole.abs().max()
+    assert faces.side_share(faces.sides[1]).tolist() == [0, 1]
+    again = FaceCorrelations(open_database(database.folder, face()), FilterBank(channels=3, filters=4))
+    assert np.array_equal(again.correlations(1)[0], faces.correlations(1)[0])

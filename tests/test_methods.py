@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -398,8 +397,8 @@ def test_a_face_that_shows_no_common_skin_is_refused(
 
 
 @pytest.fixture(autouse=True)
-def _no_assets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing may be fetched, and nothing is read from the user's cache."""
+def _no_assets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method that is told its features needs no file and fetches none."""
     from recon import assets
 
     def refuse(*_: Any) -> None:
@@ -407,4 +406,3 @@ def _no_assets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(assets, "fetch", refuse)
     monkeypatch.setattr(assets, "require", refuse)
-    yield
