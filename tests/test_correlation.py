@@ -87,6 +87,10 @@ def test_texels_half_inside_count_by_their_share() -> None:
     # Rows 0 and 1; columns 0 and 1 whole, column 2 by half.
     assert cells.texels.tolist() == [0, 1, 2, 4, 5, 6]
     assert cells.weights.tolist() == [1, 1, 0.5, 1, 1, 0.5] and cells.areas.tolist() == [5.0]
+    features = torch.randn((2, 4, 4), generator=torch.Generator().manual_seed(4))
+    chosen = features.flatten(1)[:, cells.texels].double().numpy()
+    expected = (chosen * cells.weights.numpy()) @ chosen.T / 5.0
+    assert cell_correlations(features, cells)[0].numpy() == pytest.approx(expected, abs=1e-6)
     thin = layer_cells(box(slice(0, 1), slice(0, 1), (8, 8))[None], layer, (4, 4))
     assert thin.counts == (0,) and cell_correlations(torch.ones(3, 4, 4), thin).abs().max() == 0
 

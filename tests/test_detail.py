@@ -22,7 +22,7 @@ from recon.texture.detail_database import (
 )
 from recon.texture.detail_prior import _leave_one_out, predict_deviation
 from recon.texture.features import FilterBank
-from recon.texture.masked import masked_gaussian
+from recon.texture.masked import erode, masked_gaussian
 from recon.texture.residual import Residual, split_detail
 from recon.texture.skin_detail import (
     donor_detail,
@@ -239,6 +239,23 @@ def test_energy_of_seen_skin_is_its_own(details: DetailDatabase) -> None:
     assert prediction.log_deviation.shape == (6, int(details.domain.places.sum()))
     difference = np.abs(prediction.log_deviation - details.deviations[2])
     assert np.median(difference) < 0.02
+
+
+def test_energy_of_the_hidden_half_is_predicted_from_the_seen(details: DetailDatabase) -> None:
+    """Members seen by half: the seen places are theirs, the hidden ones nearer to theirs than the mean of all is."""
+    grid, places = details.domain.grid, details.domain.places
+    half = details.domain.cells[1::2].any(axis=0)
+    hidden = ~half[grid][places]
+    errors, baseline = [], []
+    for index in range(6):
+        albedo, seen = skin_texture(index)[details.domain.box], details.valid[index] & half
+        prediction = predict_energy(split_detail(albedo, seen, 0.25), albedo, seen, 0.0, details).log_deviation
+        own, mean = details.deviations[index], details.deviations.mean(axis=0)
+        errors.append(np.abs(prediction - own)[:, hidden].mean())
+        baseline.append(np.abs(mean - own)[:, hidden].mean())
+        inner = erode(seen, 4.0)[grid][places]
+        assert inner.sum() > 50 and np.median(np.abs(prediction - own)[:, inner]) < 0.05
+    assert np.mean(errors) < 0.7 * np.mean(baseline)
 
 
 def test_a_member_is_matched_to_itself(details: DetailDatabase) -> None:

@@ -10,6 +10,7 @@ from texture_toy import skin_texture, toy_database
 from torch import Tensor
 
 from recon.texture.bands import split_bands
+from recon.texture.cells import cell_names
 from recon.texture.combination import Combination
 from recon.texture.correlation import cell_correlations, cell_means, image_cells
 from recon.texture.detail_database import DetailDatabase, whiten
@@ -129,6 +130,15 @@ def test_the_best_image_is_returned_not_the_last() -> None:
     image, record = minimise(torch.zeros(1, 1, 6, 6), loss, 40)
     assert float(loss(image)) == pytest.approx(record.last, abs=1e-9) and record.last < 1e-6
     assert not image.requires_grad
+    losses: list[float] = []
+
+    def souring(image: Tensor) -> Tensor:
+        losses.append(float(loss(image.detach())) + 1e3 * len(losses))
+        return loss(image) + 1e3 * (len(losses) - 1)
+
+    image, record = minimise(torch.zeros(1, 1, 6, 6), souring, 40)
+    assert record.losses == pytest.approx(losses) and len(losses) > 4
+    assert losses[0] == min(losses) and image.abs().max() == 0
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +174,23 @@ def test_own_detail_outside_what_is_seen_is_not_read(details: DetailDatabase) ->
     assert np.array_equal(*results)
     without, _ = synthesise_detail(start, matched, details, bank, None, iterations=(2, 2, 2))
     assert not np.array_equal(results[0], without)
+
+
+def test_a_hidden_cell_takes_after_its_mirror_image(details: DetailDatabase) -> None:
+    """One half is seen; other detail on its cheek changes the synthesis of both cheeks and of little else."""
+    names, cells = cell_names(), details.domain.cells
+    bank = FilterBank(filters=8)
+    seen = details.valid[2] & cells[::2].any(axis=0)
+    cheek = cells[names.index("cheeks/right")]
+    matched = Matched(Combination(np.full(6, 1 / 6), 0.0, 0.0, 1))
+    _, detail = donor_detail(details, np.eye(6)[4])
+    start = whiten(detail[..., 0], details.domain.skin, details.domain)
+    plain = details.whitened(2) * seen
+    striped = np.where(cheek & seen, np.float32(1.5) * np.sign(np.sin(np.arange(cheek.shape[1]))), plain)
+    runs = [
+        synthesise_detail(start, matched, details, bank, (own.astype(np.float32), seen), iterations=(3, 3, 3))[0]
+        for own in (plain, striped)
+    ]
+    change = [np.abs(runs[1] - runs[0])[cell & details.domain.skin].mean() for cell in cells]
+    other = change[names.index("forehead/left")]
+    assert min(change[names.index("cheeks/left")], change[names.index("cheeks/right")]) > 1.3 * other
