@@ -157,6 +157,9 @@ def convex(terms: Sequence[Term], power: int = 1, rounds: int = 50) -> Combinati
         if power == 1:
             multipliers = 1.0 / np.maximum(distances, 1e-9 * max(float(distances.max()), 1e-30))
     assert weights is not None
+    # At the last multipliers the conditions of the reweighted problem are those of the sum of norms itself.
+    gram = np.asarray(sum(m * t.gram for m, t in zip(multipliers, terms, strict=True)))
+    cross = np.asarray(sum(m * t.cross for m, t in zip(multipliers, terms, strict=True)))
     return Combination(weights, objective, simplex_kkt(np.asarray(gram), np.asarray(cross), weights), iterations)
 
 

@@ -36,7 +36,7 @@ from recon.texture.uv_map import UVMap, uv_map
 from recon.texture.vertex_albedo import vertex_albedo_model
 
 # Raise when entries or derived files change meaning, so that old caches are not read.
-FORMAT = 1
+FORMAT = 2
 _VISIBLE, _SKIN = 1, 2
 # Fewer textures than this span no convex hull worth the name.
 LEAST_ENTRIES = 4
@@ -181,8 +181,11 @@ class TextureDatabase:
         features = feature_mask(self.model, self.layout)
         known = skin | (visible & features)
         total = np.zeros((self.size, self.size, 3), np.float32)
+        tones = np.stack([self.seen_texture(name)[known[index]].mean(axis=0) for index, name in enumerate(self.ids)])
         for index, name in enumerate(self.ids):
-            total += np.where(known[index][..., None], self.seen_texture(name), 0)
+            # Everybody in the same tone, or the mean would jump where other people begin to contribute.
+            toned = self.seen_texture(name) * (tones.mean(axis=0) / np.maximum(tones[index], 0.02))
+            total += np.where(known[index][..., None], toned, 0)
         count = known.sum(axis=0)
         often = count >= max(2, len(self) // 4)
         mean = extend(total / np.maximum(count, 1)[..., None], often)

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from recon.texture.completion import face_masks
-from recon.texture.correlation import LayerCells, cell_correlations, image_cells
+from recon.texture.correlation import LayerCells, cell_correlations, erode_for, image_cells
 from recon.texture.database import TextureDatabase
 from recon.texture.features import CORRELATION_LAYERS, SYNTHESIS_LAYERS, FeatureExtractor, Layer
 
 # A side of the face of which less than this share is seen says nothing about its texture.
 LEAST_SIDE = 0.3
+# Masks are eroded by a layer's receptive field, but never by more than this (texels at 512²): a face is not wide enough
+# for that of the deep layers, whose edge weights are small.
+_MOST_EROSION = 12.0
 
 
 class FaceCorrelations:
@@ -82,7 +85,14 @@ class FaceCorrelations:
         with torch.no_grad():
             maps = self.extractor(image.to(device))
         features = [maps[tap].cpu() for tap in self.correlation_taps]
-        return features, image_cells(self.correlation_layers, area[0] >= 0.5, features)
+        cap = _MOST_EROSION * self.database.size / 512.0 / scale
+        cells = []
+        for layer, feature in zip(self.correlation_layers, features, strict=True):
+            inside = area[0] >= 0.5
+            # The midline between the sides is no edge of the mask.
+            inner = inside & erode_for(inside.any(dim=0), min(layer.radius, cap))
+            cells += image_cells([layer], inner, [feature])
+        return features, cells
 
     def correlations(self, scale: int) -> list[NDArray[np.float16]]:
         """Per correlated layer ``(N, 2, C, C)`` float16 in units of :meth:`unit`, textures reduced by ``scale``."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -76,12 +77,14 @@ class FilterBank(FeatureExtractor):
         self.channels = channels
         self.levels = levels
         self.sizes = tuple(sizes)
-        generator = torch.Generator().manual_seed(draw)
+        # Drawn by NumPy in double precision: torch's generator rounds differently from processor to processor, and
+        # the bank's identity must not.
+        generator = np.random.Generator(np.random.PCG64(draw))
         for size in self.sizes:
-            bank = torch.randn((filters, channels, size, size), generator=generator)
-            bank -= bank.mean(dim=(2, 3), keepdim=True)
-            bank /= bank.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-            self.register_buffer(f"bank{size}", bank)
+            bank = generator.standard_normal((filters, channels, size, size))
+            bank -= bank.mean(axis=(2, 3), keepdims=True)
+            bank /= np.sqrt((bank**2).sum(axis=(1, 2, 3), keepdims=True))
+            self.register_buffer(f"bank{size}", torch.from_numpy(bank.astype(np.float32)))
         self.layers = tuple(
             Layer(f"level{level}", 2**level, (max(self.sizes) // 2) * 2**level + 2**level - 1)
             for level in range(levels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +27,6 @@ from recon.texture.detail_database import (
     detail_deviation,
     reduce_by,
     scaled_features,
-    whiten,
 )
 from recon.texture.detail_prior import Prediction, predict_deviation
 from recon.texture.features import FeatureExtractor
@@ -38,7 +38,7 @@ from recon.texture.synthesis import CorrelationTarget, correlation_loss, minimis
 ITERATIONS = (40, 30, 15)
 # Rounds of the band-energy correction, and the largest local gain over the usual one: texture that is not there
 # cannot be amplified into being.
-_ROUNDS = 3
+_ROUNDS = 8
 _MOST_GAIN = 4.0
 # Squared Mahalanobis distances that differ by less say nothing.
 _ALIKE = 1e-3
@@ -186,7 +186,8 @@ def synthesise_detail(
         content: weight of staying near the low-pass of ``start``.
     """
     domain = details.domain
-    extractor = extractor.to(device)
+    # The database's statistics are measured on the host; the optimisation runs on a copy on the device.
+    bank = extractor if device == "cpu" else copy.deepcopy(extractor).to(device)
     image: torch.Tensor | None = None
     record: dict[str, Any] = {"losses": []}
     full = torch.from_numpy(start)[None, None].to(device)
@@ -207,7 +208,7 @@ def synthesise_detail(
             anchor: torch.Tensor = anchor,
         ) -> torch.Tensor:
             masked = current * inside
-            value = correlation_loss(extractor, targets, extractor(masked))
+            value = correlation_loss(targets, bank(masked))
             return value + content * (_soften(masked) - anchor * inside).square().mean()
 
         image, run = minimise(begin * inside, loss, steps)
@@ -238,12 +239,11 @@ def _targets(
     first = SCALES.index(scale) * len(extractor.layers)
     weights = matched.combination.weights.astype(np.float32)
     area = domain.cells.sum(axis=(1, 2)).astype(np.float32)
-    host = extractor.to("cpu")
-    _, layers = scaled_features(host, domain.skin.astype(np.float32), domain.cells, scale)
+    _, layers = scaled_features(extractor, domain.skin.astype(np.float32), domain.cells, scale)
     if own is not None:
         white, seen = own
         share = details.seen_share(seen)
-        own_features, own_layers = scaled_features(host, white, domain.cells & seen, scale)
+        own_features, own_layers = scaled_features(extractor, white, domain.cells & seen, scale)
     targets = []
     for number, stored in enumerate(details.correlations(extractor, scale)):
         mean = torch.tensor(means[first + number])
@@ -265,7 +265,6 @@ def _targets(
                 mean.to(device),
             )
         )
-    extractor.to(device)
     return targets
 
 
@@ -311,6 +310,9 @@ def shape_energy(
         have = np.maximum(local_mean_square(rest, skin, window), 1e-12)
         # Below the detail bands a blurred photograph shows what is there: nothing may be amplified into blotches.
         rescaled += rest * np.minimum(np.sqrt(energy[len(bands)] / have), 1.0 if blur > 0 else _MOST_GAIN)
+        if blur > 0:
+            # What the photograph shows stays as it shows it: gains that vary over the face must not leak below.
+            rescaled = (rescaled - masked_gaussian(rescaled, skin, blur * domain.scale)) * skin
         added = rescaled
     out = kept + added
     shaped = chroma.copy()
@@ -350,8 +352,3 @@ def _spread(
         points[grid] = coarse
         out[band] = masked_gaussian(points, sparse, 1.5 * grid[0].step)
     return out
-
-
-def whitened_observation(observed: Residual, seen: NDArray[np.bool_], details: DetailDatabase) -> NDArray[np.float32]:
-    """The photograph's luma detail divided by its local deviation, 0 where skin is not seen."""
-    return whiten(observed.luma, seen, details.domain)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from recon.texture.correlation import LayerCells, cell_correlations
-from recon.texture.features import FeatureExtractor
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +89,8 @@ def minimise(
     return best, record
 
 
-def correlation_loss(
-    extractor: FeatureExtractor, targets: Sequence[CorrelationTarget], features: Sequence[Tensor]
-) -> Tensor:
-    """Sum of the targets' losses over the extractor's layers, for features of one image ``[(1, C, H, W)]``."""
+def correlation_loss(targets: Sequence[CorrelationTarget], features: Sequence[Tensor]) -> Tensor:
+    """Sum of the targets' losses, one a layer, for features of one image ``[(1, C, H, W)]``."""
     total = features[0].new_zeros(())
     for target, feature in zip(targets, features, strict=True):
         total = total + target.loss(feature[0])
