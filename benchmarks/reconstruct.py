@@ -82,8 +82,9 @@ def main() -> None:
     options = parse()
     console = Console()
     device = resolve_device(options.device)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(options.threads)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the workers of a run have it
     test_set = load_test_set(options.data)
     chosen = choose_subjects(test_set, (), options.subjects, 0)
     with tempfile.TemporaryDirectory(prefix="mesoface-benchmark-") as scratch:

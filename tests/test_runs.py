@@ -508,3 +508,15 @@ def test_run_ends_with_the_comparison_and_a_summary_for_programs(
     code, text = call(["--quiet", *arguments])
     assert "PSNR" not in text
     assert read_json(tmp_path / "run" / "run.json")["subjects"] == ["a", "b", "c"]
+
+
+def test_a_worker_has_its_share_of_threads_but_one_for_small_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spinning BLAS threads made a fit thirty times slower beside another program."""
+    from recon.worker_pool import _threads_in_environment
+
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with _threads_in_environment(4):
+        assert (os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"]) == ("4", "1")
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "7"
+    assert "OMP_NUM_THREADS" not in os.environ
