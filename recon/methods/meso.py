@@ -46,6 +46,8 @@ _KEEP_MARGIN, _KEEP_FEATHER = 3.0, 4.0
 _RIM = 6.0
 # Below this share of the skin to be synthesised, the correlations are not worth optimising.
 _WORTH_SYNTHESIS = 0.01
+# Share of the skin domain that must be visible.
+_LEAST_SEEN = 0.02
 
 
 @lru_cache(maxsize=2)
@@ -89,13 +91,19 @@ class Meso:
         domain, observation = details.domain, context.observation
         started = time.perf_counter()
         seen = observation.skin[domain.box] & domain.skin
-        if seen.sum() < 0.02 * domain.skin.sum():
+        if seen.sum() < _LEAST_SEEN * domain.skin.sum():
             raise NoVisibleSkinError(
                 f"{photograph.name}: hardly any skin is visible where the database has skin; use a clearer photograph."
             )
         albedo = observation.albedo[domain.box]
         observed = split_detail(albedo, seen, domain.scale)
         blur = estimate_blur(observed, seen, details)
+        if blur > 0.0:
+            # Blur carries hair, brows and background into the skin beside them.
+            inner = erode(seen, blur * domain.scale)
+            if inner.sum() >= _LEAST_SEEN * domain.skin.sum():
+                seen = inner
+                observed = split_detail(albedo, seen, domain.scale)
         fill, _ = pca_texture(observation, database)
         base = srgb_to_linear(completed(observation, context.model, fill, blur))
         low = split_detail(base[domain.box], domain.skin, domain.scale).low
@@ -165,7 +173,9 @@ def _infer(
             device=context.device,
         )
         record.update(run)
-    remainder = np.where(seen, observed.luma, 0.0).astype(np.float32) if blur > 0.0 else np.zeros_like(luma)
+    # The blurred remainder fades out at the rim of what is seen, or the rim itself would show.
+    fade = feather(seen, _RIM * domain.scale) if blur > 0.0 else np.zeros_like(luma)
+    remainder = np.asarray(fade * np.where(seen, observed.luma, 0.0), np.float32)
     target = energy.log_deviation + np.log(max(float(chosen["strength"]), 1e-3))
     luma, chroma = shape_energy(luma, detail[..., 1:], target, remainder, blur, details)
     return luma, chroma, record

@@ -300,7 +300,7 @@ def shape_energy(
     ]
     added = luma
     # Neighbouring bands overlap, so scaling one changes the other: a few rounds settle them together.
-    for _ in range(_ROUNDS):
+    for turn in range(_ROUNDS):
         rescaled = np.zeros_like(luma)
         *bands, rest = _all_bands(added, skin, sigmas)
         for part, goal in zip(bands, energy, strict=False):
@@ -310,8 +310,9 @@ def shape_energy(
         have = np.maximum(local_mean_square(rest, skin, window), 1e-12)
         # Below the detail bands a blurred photograph shows what is there: nothing may be amplified into blotches.
         rescaled += rest * np.minimum(np.sqrt(energy[len(bands)] / have), 1.0 if blur > 0 else _MOST_GAIN)
-        if blur > 0:
-            # What the photograph shows stays as it shows it: gains that vary over the face must not leak below.
+        if blur > 0 and turn < _ROUNDS - 1:
+            # What the photograph shows stays as it shows it: gains that vary over the face must not leak below. The
+            # last round gives back the energy that this takes from the coarse band.
             rescaled = (rescaled - masked_gaussian(rescaled, skin, blur * domain.scale)) * skin
         added = rescaled
     out = kept + added
