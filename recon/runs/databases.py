@@ -147,8 +147,10 @@ def _place(source: str, key: str, size: int) -> Path:
 
 
 def content_key(subjects: Sequence[Subject], model: MorphableModel, size: int) -> str:
-    """Names a database by what goes into it: people, the bytes of their photographs, face model, size."""
-    digest = hashlib.sha256(f"{model.name} {model.version} {size}".encode())
+    """Names a database by what goes into it: people, the bytes of their photographs, face model, size, format."""
+    from recon.texture.database import FORMAT
+
+    digest = hashlib.sha256(f"{FORMAT} {model.name} {model.version} {size}".encode())
     for subject in subjects:
         digest.update(subject.id.encode())
         digest.update(hashlib.sha256(subject.photograph.read_bytes()).digest())

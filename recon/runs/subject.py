@@ -151,11 +151,12 @@ class SubjectWorker:
         if photograph.sha256 in database.hashes or subject.id in database.ids:
             database = database.without([subject.id], [photograph.sha256])
             database.require_enough()
-        leaked = sorted(set(database.ids) & {subject.id, *self.order.tested})
-        if leaked or photograph.sha256 in database.hashes:
+        database.require_absent(subject.id, photograph.sha256)
+        leaked = sorted(set(database.ids) & set(self.order.tested))
+        if leaked:
             raise DatabaseError(
-                f"the texture database still holds {', '.join(leaked) or 'the photograph of ' + subject.id} after "
-                "the tested subjects were taken out: build it again, excluding them."
+                f"the texture database still holds {', '.join(leaked)} after the tested subjects were taken out: "
+                "build it again, excluding them."
             )
         return database
 

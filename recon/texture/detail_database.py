@@ -298,6 +298,9 @@ def fill_unseen(values: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray
     """``(N, B, P)`` values with unseen places ``(N, P)`` replaced by the mean over people plus a personal offset."""
     weight = seen[:, None].astype(np.float32)
     mean = (values * weight).sum(axis=0) / np.maximum(weight.sum(axis=0), 1.0)
+    nobody = ~seen.any(axis=0)
+    if nobody.any() and not nobody.all():
+        mean[:, nobody] = mean[:, ~nobody].mean(axis=1, keepdims=True)
     offset = ((values - mean) * weight).sum(axis=2) / np.maximum(weight.sum(axis=2), 1.0)
     return np.where(seen[:, None], values, mean + offset[..., None]).astype(np.float32)
 

@@ -80,7 +80,9 @@ def surface(
     return Surface(positions, normals, pixels, facing, visible)
 
 
-def sample_photograph(radiance: NDArray[np.float32], seen: Surface, supersample: int = 2) -> NDArray[np.float32]:
+def sample_photograph(
+    radiance: NDArray[np.float32], seen: Surface, supersample: int | None = None
+) -> NDArray[np.float32]:
     """``(S, S, 3)`` float32 radiance of the photograph at every texel; 0 where the surface is not visible.
 
     A texel can cover several pixels, so each is averaged over ``supersample``² bilinear samples spread over it, at
@@ -89,12 +91,12 @@ def sample_photograph(radiance: NDArray[np.float32], seen: Surface, supersample:
     Args:
         radiance: ``(H, W, 3)`` linear RGB photograph.
         seen: the surface, from :func:`surface`.
+        supersample: samples a side; by default as many as a typical texel is pixels wide, at most 4.
     """
     rows, columns = np.nonzero(seen.visible)
     size = seen.visible.shape[0]
     pixels = seen.pixels
     total = np.zeros((len(rows), 3), np.float32)
-    steps = (np.arange(supersample) + 0.5) / supersample - 0.5
 
     def towards(row: NDArray[np.intp], column: NDArray[np.intp]) -> NDArray[np.float32]:
         """Pixel step to a neighbouring texel, zero where the neighbour is not on the same visible surface."""
@@ -105,6 +107,10 @@ def sample_photograph(radiance: NDArray[np.float32], seen: Surface, supersample:
 
     along_row = 0.5 * (towards(rows, columns + 1) - towards(rows, columns - 1))
     along_column = 0.5 * (towards(rows + 1, columns) - towards(rows - 1, columns))
+    if supersample is None:
+        width = np.maximum(np.abs(along_row).max(axis=-1), np.abs(along_column).max(axis=-1))
+        supersample = int(np.clip(np.rint(np.median(width)), 1, 4)) if len(width) else 1
+    steps = (np.arange(supersample) + 0.5) / supersample - 0.5
     here = pixels[rows, columns]
     for down in steps:
         for right in steps:
