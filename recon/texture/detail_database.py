@@ -30,7 +30,7 @@ STRIDE = 4
 # Bands that describe coarse structure, which survives blur: low-passes in texels at 512².
 COARSE_SIGMAS = (4.0, 8.0, 16.0)
 # Blurs, in texels at 512², that a photograph may be found to have.
-BLURS = (0.0, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
+BLURS = (0.0, 0.7, 1.0, 1.4, 2.0, 2.8, 3.4, 4.0, 4.8, 5.6, 8.0)
 # Scales of the synthesis, coarse to fine.
 SCALES = (4, 2, 1)
 _LEAST_DEVIATION = 1e-4
@@ -175,6 +175,28 @@ class DetailDatabase:
             return fill_unseen(np.stack(rows), seen)
 
         return self.database.derived("detail-deviations", make)
+
+    @cached_property
+    def mark_energy(self) -> NDArray[np.float32]:
+        """``(6,)`` half the log ratio of detail energy with marks to that without, median over the people.
+
+        Moles, hairs and specks are kept out of the deviations, so that they are not spread over everybody; they are
+        part of what a skin's energy is all the same.
+        """
+
+        def make() -> NDArray[np.float32]:
+            sure = self.database.sure_skin()[(slice(None), *self.domain.box)] & self.domain.skin
+            sigmas = band_sigmas(round(512 * self.domain.scale))
+            rows = []
+            for index, mask in enumerate(sure):
+                split = split_detail(self._albedo(index), mask, self.domain.scale)
+                bands, rest = split_bands(split.luma, mask, sigmas)
+                parts = np.stack([*bands, rest, split.chroma[..., 0], split.chroma[..., 2]]) ** 2
+                clean = parts[:, self.valid[index]].mean(axis=1)
+                rows.append(0.5 * np.log(np.maximum(parts[:, mask].mean(axis=1), 1e-12) / np.maximum(clean, 1e-12)))
+            return np.median(np.stack(rows), axis=0).astype(np.float32)
+
+        return np.asarray(self.database.derived("detail-marks", make))
 
     def context(self, blur: float) -> NDArray[np.float32]:
         """``(N, C)`` what any photograph of that ``blur`` (texels at 512²) shows: colour and coarse structure."""

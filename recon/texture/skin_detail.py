@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -38,7 +38,7 @@ from recon.texture.synthesis import CorrelationTarget, correlation_loss, minimis
 ITERATIONS = (40, 30, 15)
 # Rounds of the band-energy correction, and the largest local gain over the usual one: texture that is not there
 # cannot be amplified into being.
-_ROUNDS = 8
+_ROUNDS, _BLURRED_ROUNDS = 5, 2
 _MOST_GAIN = 4.0
 # Squared Mahalanobis distances that differ by less say nothing.
 _ALIKE = 1e-3
@@ -83,7 +83,8 @@ def predict_energy(
         known[:] = erode(seen, 2.0 * domain.scale)[grid][places]
     samples = details.deviations.astype(np.float64)
     context, own = _standardise(details.context(blur), context_vector(albedo, seen, domain, 0.0))
-    return predict_deviation(samples, local, known, context, own)
+    found = predict_deviation(samples, local, known, context, own)
+    return replace(found, log_deviation=found.log_deviation + np.where(known, 0.0, details.mark_energy[:, None]))
 
 
 def _standardise(
@@ -310,12 +311,12 @@ def shape_energy(
         have = np.maximum(local_mean_square(rest, skin, window), 1e-12)
         # Below the detail bands a blurred photograph shows what is there: nothing may be amplified into blotches.
         rescaled += rest * np.minimum(np.sqrt(energy[len(bands)] / have), 1.0 if blur > 0 else _MOST_GAIN)
-        if blur > 0 and turn < _ROUNDS - 1:
+        if blur > 0 and turn < _BLURRED_ROUNDS:
             # What the photograph shows stays as it shows it: gains that vary over the face must not leak below. The
-            # last round gives back the energy that this takes from the coarse band.
+            # later rounds give back the energy that this takes from the coarse band.
             rescaled = (rescaled - masked_gaussian(rescaled, skin, blur * domain.scale)) * skin
         added = rescaled
-    out = kept + added
+    out = kept + _balanced(added, [float(goal[skin].mean()) for goal in energy], skin, sigmas)
     shaped = chroma.copy()
     for channel, band in ((0, 4), (2, 5)):
         have = np.sqrt(np.maximum(local_mean_square(chroma[..., channel], skin, window), 1e-10))
@@ -323,6 +324,25 @@ def shape_energy(
     # Luminance has no part in ε: green balances red and blue.
     shaped[..., 1] = -(0.2126 * shaped[..., 0] + 0.0722 * shaped[..., 2]) / 0.7152
     return (out * skin).astype(np.float32), (shaped * skin[..., None]).astype(np.float32)
+
+
+def _balanced(
+    luma: NDArray[np.float32], goals: list[float], skin: NDArray[np.bool_], sigmas: tuple[float, ...]
+) -> NDArray[np.float32]:
+    """Scales the bands so that the mean energies of the three detail bands are ``goals``, all at once.
+
+    Every band of the sum is linear in the gains g of its parts, so its energy is a quadratic form ``gᵀ C_b g``; the
+    gains are found by damped multiplicative steps on those three small matrices.
+    """
+    parts = _all_bands(luma, skin, sigmas)
+    inside = np.stack([[band[skin] for band in split_bands(part, skin, sigmas)[0]] for part in parts])
+    forms = np.einsum("kbn,lbn->bkl", inside, inside, optimize=True) / max(int(skin.sum()), 1)
+    gains = np.ones(len(parts))
+    for _ in range(60):
+        energies = np.einsum("k,bkl,l->b", gains, forms, gains)
+        gains[: len(energies)] *= np.sqrt(np.asarray(goals[: len(energies)]) / np.maximum(energies, 1e-12)) ** 0.5
+        gains = np.clip(gains, 0.1, 10.0)
+    return np.asarray(sum(g * part for g, part in zip(gains, parts, strict=True)), np.float32)
 
 
 def _all_bands(
