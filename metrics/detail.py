@@ -14,24 +14,15 @@ does not rank detailed ones.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.contract import Metric
 from recon.colour import LUMINANCE
-from recon.texture.masked import erode, masked_gaussian
+from recon.texture.bands import SIGMAS, TRUNCATE, band_sigmas, split_bands
+from recon.texture.masked import erode
 
 BANDS = ("fine", "mid", "coarse")
-SIGMAS = (1.0, 2.0, 4.0)
-REFERENCE_SIZE = 512
-TRUNCATE = 3.0
-
-
-def band_sigmas(size: int) -> tuple[float, ...]:
-    """The three low-passes in texels of a map of side ``size``: :data:`SIGMAS` at 512², in proportion elsewhere."""
-    return tuple(sigma * size / REFERENCE_SIZE for sigma in SIGMAS)
 
 
 def laplacian_bands(
@@ -48,11 +39,9 @@ def laplacian_bands(
         ``(len(sigmas), S, S)`` float32, dimensionless, 0 outside ``mask``.
     """
     widths = band_sigmas(luma.shape[0]) if sigmas is None else sigmas
-    passes = [masked_gaussian(luma, mask, sigma, TRUNCATE) for sigma in (0.0, *widths)]
+    bands, low = split_bands(luma, mask, widths)
     # A black texel has no relative detail; the floor is one step of an 8-bit encoding.
-    mean = np.maximum(passes[-1], 1.0 / 255.0)
-    bands = np.stack([(fine - coarse) / mean for fine, coarse in pairwise(passes)])
-    return np.where(mask, bands, 0.0).astype(np.float32)
+    return np.asarray(bands / np.maximum(low, 1.0 / 255.0), np.float32)
 
 
 def measured_region(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from metrics.detail import SIGMAS, band_sigmas, detail_energy, detail_energy_ratio, laplacian_bands, measured_region
+from metrics.detail import detail_energy, detail_energy_ratio, laplacian_bands, measured_region
+from recon.texture.bands import SIGMAS, band_sigmas
 
 SIZE = 512
 
