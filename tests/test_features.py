@@ -19,6 +19,7 @@ from recon.errors import AssetError, UsageError
 from recon.texture.correlation import erode_for
 from recon.texture.features import (
     CORRELATION_LAYERS,
+    RESIDUAL_LAYERS,
     SYNTHESIS_LAYERS,
     FeatureExtractor,
     FilterBank,
@@ -330,3 +331,13 @@ def test_the_real_edge_trunk_loads_where_it_is_present() -> None:
     noise = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
     for smooth, rough in zip(extractor(ramp), extractor(noise), strict=True):
         assert torch.isfinite(smooth).all() and float((rough - smooth).abs().mean()) > 1e-3
+
+
+def test_a_trunk_reads_a_residual_as_a_grey_picture() -> None:
+    """One channel gives what the same grey picture gives in three, so that meso can use any extractor."""
+    trunk = VggTrunk("vgg16-hed", "vgg16", RESIDUAL_LAYERS, caffe=True)
+    residual = torch.linspace(-2, 2, 32 * 32).view(1, 1, 32, 32)
+    grey = (0.5 + 0.1 * residual).repeat(1, 3, 1, 1)
+    assert [layer.name for layer in trunk.layers] == list(RESIDUAL_LAYERS)
+    for one, three in zip(trunk(residual), trunk(grey), strict=True):
+        assert torch.allclose(one, three, atol=1e-5)

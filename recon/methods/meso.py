@@ -25,7 +25,7 @@ from recon.methods.result import reconstruction, required_database
 from recon.texture.completion import completed, pca_texture
 from recon.texture.database import TextureDatabase
 from recon.texture.detail_database import DetailDatabase, whiten
-from recon.texture.features import FeatureExtractor, load_extractor, resolve_extractor
+from recon.texture.features import RESIDUAL_LAYERS, FeatureExtractor, load_extractor, resolve_extractor
 from recon.texture.masked import erode, feather
 from recon.texture.residual import Residual, join_detail, split_detail
 from recon.texture.skin_detail import (
@@ -59,7 +59,7 @@ def detail_database(database: TextureDatabase) -> DetailDatabase:
 @lru_cache(maxsize=2)
 def residual_extractor(name: str) -> FeatureExtractor:
     """A single-channel extractor, loaded once per worker."""
-    return load_extractor(name, channels=1)
+    return load_extractor(name, channels=1, taps=RESIDUAL_LAYERS)
 
 
 class Meso:

@@ -114,6 +114,10 @@ _STD_RGB = (0.229, 0.224, 0.225)
 _MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
 
 CORRELATION_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+# Contrast at which a residual of unit deviation is shown to a trunk.
+_RESIDUAL_CONTRAST = 0.1
+# Layers that see single pores and hairs; deeper ones have too few texels in a cell of the face to be correlated.
+RESIDUAL_LAYERS = ("conv1_1", "conv2_1", "conv3_1")
 SYNTHESIS_LAYERS = ("conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")
 
 
@@ -156,7 +160,12 @@ class VggTrunk(FeatureExtractor):
             parameter.requires_grad_(False)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Taps of sRGB-encoded ``(B, 3, H, W)`` in [0, 1], rectified."""
+        """Taps, rectified, of sRGB-encoded ``(B, 3, H, W)`` in [0, 1], or of whitened residuals ``(B, 1, H, W)``.
+
+        A residual is shown to the trunk as a grey picture of ordinary contrast.
+        """
+        if image.shape[1] == 1:
+            image = (0.5 + _RESIDUAL_CONTRAST * image).expand(-1, 3, -1, -1)
         value = (image.flip(1) * 255.0 if self.caffe else image) - self.mean
         value = value / self.std
         maps, last = [], self.layers[-1].name
@@ -264,7 +273,7 @@ def load_extractor(name: str, channels: int, taps: Sequence[str] = CORRELATION_L
 
     Raises:
         AssetError: its weights are absent or are not the right file.
-        UsageError: a trunk was asked for single-channel residuals' correlations under an unknown name.
+        UsageError: the name is unknown.
     """
     if name == "filter-bank":
         return FilterBank(channels=channels)
