@@ -23,6 +23,7 @@ DATASETS: Registry[Adapter] = Registry(
     {
         "folder": "recon.data.folder:load_folder",
         "london": "recon.data.london:load_london",
+        "chicago": "recon.data.chicago:load_chicago",
         "demo": "recon.data.demo:load_demo",
     },
 )
