@@ -23,10 +23,10 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "demo": Entry("recon.run_commands", "demo", "Try everything on the embedded people; needs no data of yours."),
-    "run": Entry("recon.run_commands", "run", "Reconstruct a test set with several methods, and measure the results."),
+    "demo": Entry("metrics.run_commands", "demo", "Try everything on the embedded people; needs no data of yours."),
+    "run": Entry("metrics.run_commands", "run", "Reconstruct a test set with several methods, and measure the result."),
     "compare": Entry("metrics.commands", "compare", "Print how the methods of a run compare."),
-    "sheet": Entry("recon.run_commands", "sheet", "Draw a contact sheet of a run: subjects down, methods across."),
+    "sheet": Entry("recon.commands", "sheet", "Draw a contact sheet of a run: subjects down, methods across."),
     "database": Entry("recon.commands", "database", "Build the texture database that methods learn detail from."),
     "assets": Entry("recon.commands", "assets", "List, fetch, add and verify models, weights and data sets."),
 }

@@ -45,8 +45,7 @@ def compare(
     from metrics.compare import compare as compared
     from metrics.evaluate import evaluate
     from recon.errors import InputError
-    from recon.progress import be_quiet
-    from recon.run_commands import stages
+    from recon.progress import be_quiet, stages
     from recon.runs.folder import RunFolder
 
     if quiet:

@@ -21,7 +21,9 @@ ARROWS = {"higher": "↑", "lower": "↓", "one": "→1"}
 FIELDS = ("method", "protocol", "metric", "space", "region", "group", "value", "q25", "q75", "n", "unit", "direction",
           "best")  # fmt: skip
 
-# Headings that fit a terminal of 80 columns.
+# Characters between two columns of a table.
+_GAP = 2
+# Short headings, so that many metrics stand side by side.
 _SHORT = {f"detail-energy ratio ({band})": f"detail {band}" for band in ("fine", "mid", "coarse")}
 # The tables leave coverage out while every method vouches for nearly all of the region.
 _NEARLY_ALL = 0.95
@@ -256,21 +258,53 @@ def _grid(rows: Sequence[Row]) -> tuple[list[str], list[str], dict[tuple[str, st
 
 
 def print_tables(table: Sequence[Row], console: Console) -> None:
-    """One rich table a protocol, space and region: methods down, metrics across, the best marked."""
+    """Rich tables, one a protocol, space and region: methods down, metrics across, the best marked.
+
+    Metrics that do not fit the console side by side go on in a second table below: nothing is cut.
+    """
+    from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
 
     for block, rows in _blocks(table).items():
         methods, headings, cells = _grid(rows)
-        drawn = Table(title=_title(block), title_justify="left", title_style="bold")
-        drawn.add_column("method")
-        for heading in headings:
-            drawn.add_column(heading, justify="right")
-        drawn.add_column("n", justify="right")
-        for method in methods:
-            found = [cells.get((method, heading)) for heading in headings]
-            texts = [_cell(cell, "[bold green]", "[/]") for cell in found]
-            drawn.add_row(method, *texts, str(max((cell["n"] for cell in found if cell), default=0)))
-        console.print(drawn)
+        columns = {
+            heading: [_cell(cells.get((method, heading)), "[bold green]", "[/]") for method in methods]
+            for heading in headings
+        }
+        counts = [str(max(cell["n"] for (name, _), cell in cells.items() if name == method)) for method in methods]
+        widths = {
+            heading: max(cell_len(word) for word in [*heading.split(), *(_plain(text) for text in texts)])
+            for heading, texts in columns.items()
+        }
+        outer = max(map(cell_len, ["method", *methods])) + _GAP + max(map(len, ["n", *counts]))
+        for part, side_by_side in enumerate(_rows_of_columns(widths, console.width - outer)):
+            # Headings are broken only where the table would not fit otherwise.
+            whole = {heading: max(cell_len(heading), widths[heading]) for heading in side_by_side}
+            broken = outer + sum(whole.values()) + _GAP * len(whole) > console.width
+            drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
+            drawn.add_column("method", no_wrap=True)
+            for heading in side_by_side:
+                drawn.add_column(heading, justify="right", width=(widths if broken else whole)[heading])
+            drawn.add_column("n", justify="right", no_wrap=True)
+            for index, method in enumerate(methods):
+                drawn.add_row(method, *(columns[heading][index] for heading in side_by_side), counts[index])
+            console.print(_title(block) + (" (continued)" if part else ""), style="bold", highlight=False)
+            console.print(drawn)
+            console.print()
+
+
+def _rows_of_columns(widths: Mapping[str, int], room: int) -> list[list[str]]:
+    """The columns in their order, as many beside each other as ``room`` characters hold, at least one."""
+    lines: list[list[str]] = []
+    left = 0
+    for heading, width in widths.items():
+        if not lines or left < width + _GAP:
+            lines.append([])
+            left = room
+        lines[-1].append(heading)
+        left -= width + _GAP
+    return lines
 
 
 def _cell(row: Mapping[str, Any] | None, before: str, after: str) -> str:
@@ -278,6 +312,10 @@ def _cell(row: Mapping[str, Any] | None, before: str, after: str) -> str:
         return "–"
     text = shown(row["value"])
     return f"{before}{text} ★{after}" if row["best"] else text
+
+
+def _plain(marked: str) -> str:
+    return marked.replace("[bold green]", "").replace("[/]", "")
 
 
 def as_markdown(table: Sequence[Row]) -> str:

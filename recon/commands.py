@@ -1,4 +1,4 @@
-"""The sub-commands ``mesoface assets`` and ``mesoface database``."""
+"""The sub-commands ``mesoface assets``, ``mesoface database`` and ``mesoface sheet``."""
 
 from __future__ import annotations
 
@@ -248,3 +248,29 @@ def excluded_ids(test_set: TestSet, ids: str, file: Path | None) -> frozenset[st
     if unknown:
         raise UsageError(f"the id '{unknown[0]}' to exclude is not in the data set '{test_set.name}'.")
     return frozenset(wanted)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--protocol", help="Protocol to show; default: the first of the run.")
+@click.option("--crops", is_flag=True, help="Add cheek, forehead and jaw at full size.")
+@click.option("--methods", default="", help="Methods to show, comma-separated; default: all of the run.")
+@click.option("--subjects", default="", metavar="A,B,C", help="Subjects to show; default: all of the run.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Picture to write; default: in RUN/report."
+)
+def sheet(run: Path, protocol: str | None, crops: bool, methods: str, subjects: str, out: Path | None) -> None:
+    """Draw a contact sheet of the run folder RUN: subjects down, methods across, the photograph first."""
+    from recon.runs.folder import RunFolder
+    from recon.sheet import draw_sheet
+
+    folder = RunFolder(run)
+    written = draw_sheet(
+        folder,
+        protocol=protocol,
+        crops=crops,
+        methods=[name.strip() for name in methods.split(",") if name.strip()],
+        subjects=[name.strip() for name in subjects.split(",") if name.strip()],
+        out=out,
+    )
+    click.echo(str(written))

@@ -1,4 +1,4 @@
-"""Progress of long work, on the terminal's error stream: a bar where a person watches, nothing where none does.
+"""Progress of long work, on the error stream: a bar where a person watches, now and then a plain line where none does.
 
 Work reports through a plain callable, so that nothing below the command line knows of bars.
 """
@@ -6,11 +6,16 @@ Work reports through a plain callable, so that nothing below the command line kn
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 
 Progress = Callable[[int, int | None], None]
 """Called with what is done and the total, or None where the total is not known."""
+
+# Seconds between two lines about the same work, where there is no terminal: a log, a batch queue.
+LINE_EVERY = 10.0
+# Work that took less says so with its first line alone.
+_WORTH_A_LAST_LINE = 1.0
 
 _quiet: ContextVar[bool] = ContextVar("mesoface_quiet", default=False)
 
@@ -20,13 +25,13 @@ def no_progress(_done: int, _total: int | None) -> None:
 
 
 def be_quiet(quiet: bool = True) -> None:
-    """Turns all progress bars of this program off (``--quiet``) or on."""
+    """Turns all progress bars and lines of this program off (``--quiet``) or on."""
     _quiet.set(quiet)
 
 
 @contextmanager
 def progress_bar(title: str, of_bytes: bool = False) -> Iterator[Progress]:
-    """A bar called ``title`` for the time of the block; gives the callable that moves it.
+    """A bar called ``title`` for the time of the block, or lines; gives the callable that moves it.
 
     Args:
         title: what is being done, lower case.
@@ -34,8 +39,12 @@ def progress_bar(title: str, of_bytes: bool = False) -> Iterator[Progress]:
     """
     import sys
 
-    if _quiet.get() or not sys.stderr.isatty():
+    if _quiet.get():
         yield no_progress
+        return
+    if not sys.stderr.isatty():
+        with _lines(title, of_bytes) as progress:
+            yield progress
         return
     from rich import progress as rich_progress
     from rich.console import Console
@@ -55,3 +64,52 @@ def progress_bar(title: str, of_bytes: bool = False) -> Iterator[Progress]:
     ) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _lines(title: str, of_bytes: bool) -> Iterator[Progress]:
+    """A line when the work begins, one every :data:`LINE_EVERY` seconds that it moves, and one when it is done."""
+    import sys
+    import time
+
+    started = said = time.monotonic()
+    last: tuple[int, int | None] = (0, None)
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"{title}{text}\n")
+        sys.stderr.flush()
+
+    def progress(done: int, total: int | None) -> None:
+        nonlocal said, last
+        last = (done, total)
+        if time.monotonic() - said >= LINE_EVERY:
+            said = time.monotonic()
+            say(f": {_amount(done, total, of_bytes)}")
+
+    say(" …")
+    yield progress
+    seconds = time.monotonic() - started
+    if seconds >= _WORTH_A_LAST_LINE:
+        amount = _amount(*last, of_bytes) + ", " if last[0] else ""
+        say(f": {amount}done after {seconds:.0f} s")
+
+
+def _amount(done: int, total: int | None, of_bytes: bool) -> str:
+    numbers = [f"{number / 1e6:.1f}" if of_bytes else str(number) for number in (done, total) if number is not None]
+    return " of ".join(numbers) + (" MB" if of_bytes else "")
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress of work in stages: one bar at a time, named after the stage."""
+    with ExitStack() as stack:
+        current: dict[str, Progress] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in current:
+                stack.close()
+                current.clear()
+                current[stage] = stack.enter_context(progress_bar(stage))
+            current[stage](done, total or None)
+
+        yield progress

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from metrics.compare import as_csv, as_json, as_markdown, compare, missing_partners, print_tables
+from metrics.compare import as_csv, as_json, as_markdown, compare, headline, missing_partners, print_tables, shown
 from metrics.evaluate import COLUMNS, evaluate, read_rows
 from recon.errors import InputError, UsageError
 from recon.images import write_png
@@ -269,6 +269,26 @@ def test_every_format_says_the_same(folder: RunFolder) -> None:
     print_tables(table, Console(file=stream, width=200, no_color=True))
     assert "occlude:right · albedo · skin/withheld" in stream.getvalue()
     assert "100.00 ★" in stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_printed_table_cuts_nothing_off(folder: RunFolder, width: int) -> None:
+    """Every heading, value and count is there in full, on one line or broken between words; no line is too long."""
+    checked = np.indices((SIZE, SIZE)).sum(axis=0) % 2 == 0  # a method that vouches for half of the skin
+    for name in PEOPLE:
+        write_result(folder, ResultKey("exact", "identity", name), photograph(0), checked)
+    evaluate(folder, silent)
+    table = compare(folder, spaces=["uv"])
+    headed = {"PSNR", "SSIM", "ΔE2000", "detail", "fine", "mid", "coarse", "coverage", "n"}
+    assert any(row["metric"] == "coverage" for row in headline(table)), "the widest table was wanted"
+    stream = io.StringIO()
+    print_tables(table, Console(file=stream, width=width, no_color=True))
+    assert "…" not in stream.getvalue()
+    assert max(map(len, stream.getvalue().splitlines())) <= width
+    words = stream.getvalue().replace(",", " ").split()
+    assert headed <= set(words)
+    shown_values = [shown(row["value"]) for row in headline(table)]
+    assert all(words.count(text) >= shown_values.count(text) for text in shown_values)
 
 
 def test_a_damaged_table_says_how_to_mend_it(folder: RunFolder) -> None:

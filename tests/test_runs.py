@@ -478,7 +478,7 @@ def test_a_name_that_no_subject_could_use_is_refused_at_once(run: Run, tmp_path:
 
 
 def call(arguments: list[str]) -> tuple[int, str]:
-    from recon.run_commands import run as command
+    from metrics.run_commands import run as command
 
     outcome = CliRunner().invoke(command, arguments, standalone_mode=False, catch_exceptions=False)
     return outcome.return_value or 0, outcome.stdout

@@ -1,10 +1,8 @@
-"""The commands ``mesoface run``, ``mesoface demo`` and ``mesoface sheet``."""
+"""The commands ``mesoface run`` and ``mesoface demo``: reconstruct, measure, and print how the methods compare."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,24 +20,6 @@ DEMO_PROTOCOLS = "identity,occlude:right"
 DEMO_SIZE = 256
 # More notes than this bury the table; a program gets them all.
 MOST_NOTES = 8
-
-
-@contextmanager
-def stages() -> Iterator[Callable[[str, int, int], None]]:
-    """Progress of work in stages: one bar at a time, named after the stage."""
-    from recon.progress import Progress, progress_bar
-
-    with ExitStack() as stack:
-        current: dict[str, Progress] = {}
-
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage not in current:
-                stack.close()
-                current.clear()
-                current[stage] = stack.enter_context(progress_bar(stage))
-            current[stage](done, total or None)
-
-        yield progress
 
 
 @click.command()
@@ -199,32 +179,6 @@ def _next_steps(out: Path) -> str:
     )
 
 
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--protocol", help="Protocol to show; default: the first of the run.")
-@click.option("--crops", is_flag=True, help="Add cheek, forehead and jaw at full size.")
-@click.option("--methods", default="", help="Methods to show, comma-separated; default: all of the run.")
-@click.option("--subjects", default="", metavar="A,B,C", help="Subjects to show; default: all of the run.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Picture to write; default: in RUN/report."
-)
-def sheet(run: Path, protocol: str | None, crops: bool, methods: str, subjects: str, out: Path | None) -> None:
-    """Draw a contact sheet of the run folder RUN: subjects down, methods across, the photograph first."""
-    from recon.runs.folder import RunFolder
-    from recon.sheet import draw_sheet
-
-    folder = RunFolder(run)
-    written = draw_sheet(
-        folder,
-        protocol=protocol,
-        crops=crops,
-        methods=[name.strip() for name in methods.split(",") if name.strip()],
-        subjects=[name.strip() for name in subjects.split(",") if name.strip()],
-        out=out,
-    )
-    click.echo(str(written))
-
-
 def parse_names(text: str, option: str) -> tuple[str, ...]:
     """A comma-separated list, each once, in the order given.
 
@@ -244,7 +198,7 @@ def carry_out(config: RunConfig, quiet: bool, as_json: bool, sheet: Path | None 
     from metrics.compare import compare
     from metrics.evaluate import evaluate
     from recon.errors import EXIT_DONE, EXIT_PARTIAL
-    from recon.progress import be_quiet
+    from recon.progress import be_quiet, stages
     from recon.runs import execute
 
     if quiet:
