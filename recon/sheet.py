@@ -238,10 +238,11 @@ def _explain(sheet: Picture, x: int, y: int, height: int, reason: str) -> None:
 
 
 def _credits(folder: RunFolder, subjects: Sequence[str], width: int) -> list[str]:
-    """Where the photographs come from and under which licence, wrapped to the sheet's width."""
+    """Where the pictures come from and under which licence, wrapped to the sheet's width."""
     terms: dict[str, None] = {}
     for subject in subjects:
-        licence = read_json(folder.reference(subject) / "subject.json")["licence"]
-        terms[f"{licence['name']}{': ' + licence['citation'] if licence['citation'] else ''}"] = None
+        known = read_json(folder.reference(subject) / "subject.json")
+        licence, what = known["licence"], "computer-made pictures" if known.get("synthetic") else "photographs"
+        terms[f"{what}: {licence['name']}{': ' + licence['citation'] if licence['citation'] else ''}"] = None
     characters = max(20, int(width / (0.55 * TEXT)))
-    return [line for term in terms for line in textwrap.wrap(f"photographs: {term}", characters)]
+    return [line for term in terms for line in textwrap.wrap(term, characters)]

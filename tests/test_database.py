@@ -26,6 +26,7 @@ from recon.colour import linear_to_srgb, srgb_to_linear
 from recon.data.subject import Licence, Photograph, Subject, TestSet
 from recon.errors import DatabaseError, FaceNotFoundError, StorageError
 from recon.images import write_png
+from recon.runs.databases import content_key
 from recon.texture import database_build, observe
 from recon.texture.database import TextureDatabase, complete_from, complete_symmetric, open_database, write_index
 from recon.texture.database_build import build_database, database_from_textures
@@ -170,6 +171,50 @@ def test_a_killed_build_is_continued_and_repeats_nothing(
         assert path.read_bytes() == (tmp_path / "killed" / "entries" / path.name).read_bytes()
 
 
+def test_a_replaced_photograph_is_noticed_and_done_again(
+    test_set: TestSet, observed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only that one; and the folder is no database while entry and index may disagree."""
+    folder = tmp_path / "built"
+    subjects = [replace(s, photograph=tmp_path / s.photograph.name) for s in test_set.subjects]
+    for old, new in zip(test_set.subjects, subjects, strict=True):
+        new.photograph.write_bytes(old.photograph.read_bytes())
+    people = replace(test_set, subjects=tuple(subjects))
+    before = build_database(people, face(), folder, 64)
+    subjects[1].photograph.write_bytes(test_set.subjects[3].photograph.read_bytes())
+    observed.clear()
+    with monkeypatch.context() as patch:
+        spoil(patch, "ben", KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            build_database(people, face(), folder, 64)
+    with pytest.raises(DatabaseError, match="to the end"):
+        open_database(folder, face())
+    after = build_database(people, face(), folder, 64)
+    assert observed == ["ben"]
+    assert after.identity != before.identity
+    assert after.entries[1].sha256 == after.entries[3].sha256 != before.entries[1].sha256
+    assert np.array_equal(after.seen_texture("ben"), after.seen_texture("dov"))
+    observed.clear()
+    build_database(people, face(), folder, 64)
+    assert observed == []
+
+
+def test_another_program_makes_another_database(
+    test_set: TestSet, observed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changed fit changes the textures without changing a photograph: keys and identity must tell."""
+    key = content_key(test_set.subjects, face(), 64)
+    before = build_database(test_set, face(), tmp_path / "before", 64)
+    for place in ("recon.texture.database_build.code_version", "recon.runs.databases.code_version"):
+        monkeypatch.setattr(place, lambda module: "changed")
+    assert content_key(test_set.subjects, face(), 64) != key
+    with pytest.raises(DatabaseError, match="version of mesoface"):
+        build_database(test_set, face(), tmp_path / "before", 64)
+    after = build_database(test_set, face(), tmp_path / "after", 64)
+    assert after.identity != before.identity == open_database(tmp_path / "before", face()).identity
+    assert before.without(["ben"]).recipe == before.recipe
+
+
 def test_a_folder_begun_for_something_else_is_not_continued(
     test_set: TestSet, observed: list[str], tmp_path: Path
 ) -> None:
@@ -197,7 +242,7 @@ def test_too_few_usable_people_make_no_database(
     test_set: TestSet, observed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil(monkeypatch, "ben", lambda: FaceNotFoundError("no face in ben"))
-    with pytest.raises(DatabaseError, match=r"only 3 of 4 people.*no face in ben"):
+    with pytest.raises(DatabaseError, match=r"only 3 of 4 people.*no face in ben.*run the same command again"):
         build_database(test_set, face(), tmp_path, 64, exclude=["eva", "fay"])
     assert not (tmp_path / "database.json").exists()
 

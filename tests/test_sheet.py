@@ -11,8 +11,8 @@ from PIL import Image
 from recon.errors import InputError, UsageError
 from recon.images import write_png
 from recon.runs.folder import FORMAT, ResultKey, RunFolder, file_hashes
-from recon.sheet import CELL, GAP, HEADER, LABEL, draw_sheet
-from recon.storage import write_json
+from recon.sheet import CELL, GAP, HEADER, LABEL, _credits, draw_sheet
+from recon.storage import read_json, write_json
 
 WIDTH, HEIGHT = 400, 500
 BOX = (50, 40, 350, 440)
@@ -101,6 +101,15 @@ def test_one_can_choose_what_is_shown(folder: RunFolder, tmp_path: Path) -> None
 def test_unknown_names_are_refused_with_the_known_ones(folder: RunFolder, choice: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="it has"):
         draw_sheet(folder, **choice)  # type: ignore[arg-type]
+
+
+def test_made_up_people_are_not_called_photographed(folder: RunFolder) -> None:
+    path = folder.reference("bert") / "subject.json"
+    write_json(path, {**read_json(path), "synthetic": True})
+    assert _credits(folder, ["anna", "bert"], 1000) == [
+        "photographs: CC0: Nobody",
+        "computer-made pictures: CC0: Nobody",
+    ]
 
 
 def test_a_run_without_results_says_so(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon import assets
+from recon.code_version import code_version
 from recon.data.subject import Subject, TestSet
 from recon.errors import DatabaseError, UsageError
 from recon.face_model.model import MorphableModel
@@ -107,7 +108,8 @@ def _photographed(
 def _synthetic(specification: str, model: MorphableModel, size: int, progress: Progress) -> TextureDatabase:
     """Made-up people, or found in the cache."""
     count = _people(specification)
-    folder = _place(SYNTHETIC, f"{count}-{model.name}-{model.version}", size)
+    painted = code_version("recon.data.synthetic")
+    folder = _place(SYNTHETIC, f"{count}-{model.name}-{model.version}-{painted}", size)
     with locked(folder.with_name(f"{folder.name}.lock"), f"texture database '{folder.name}'"):
         if not (folder / "database.json").is_file():
             _make_synthetic(folder, count, model, size, progress)
@@ -147,10 +149,14 @@ def _place(source: str, key: str, size: int) -> Path:
 
 
 def content_key(subjects: Sequence[Subject], model: MorphableModel, size: int) -> str:
-    """Names a database by what goes into it: people, the bytes of their photographs, face model, size, format."""
-    from recon.texture.database import FORMAT
+    """Names a database by what goes into it: people, the bytes of their photographs, face model, size, and the code.
 
-    digest = hashlib.sha256(f"{FORMAT} {model.name} {model.version} {size}".encode())
+    A changed fit or unwrapping makes another key: textures of two programs are never mixed.
+    """
+    from recon.texture.database import FORMAT
+    from recon.texture.database_build import recipe_version
+
+    digest = hashlib.sha256(f"{FORMAT} {model.name} {model.version} {size} {recipe_version()}".encode())
     for subject in subjects:
         digest.update(subject.id.encode())
         digest.update(hashlib.sha256(subject.photograph.read_bytes()).digest())

@@ -2,7 +2,8 @@
 
 On disk a folder::
 
-    database.json            face model, size, source, entries (id, photograph's sha256, attributes, licence), skipped
+    database.json            face model, size, source, recipe (version of the code that made the entries), entries (id,
+                             photograph's sha256, attributes, licence), skipped
     entries/<id>.npy         (S, S, 3) float16, sRGB-encoded albedo, 0 where unseen
     entries/<id>.masks.npy   (S, S) uint8, bit 0 visible, bit 1 skin
     derived/…                what is computed once per database: completed textures, statistics, correlations
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -74,12 +75,14 @@ class TextureDatabase:
         model: the face model whose UV square it uses.
         size: side of the textures in texels.
         entries: the people, in order of id.
+        recipe: version of the code that made the entries.
     """
 
     folder: Path
     model: MorphableModel
     size: int
     entries: tuple[Entry, ...]
+    recipe: str = ""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -98,7 +101,7 @@ class TextureDatabase:
     def identity(self) -> str:
         """Names this very set of textures; part of every key of a derived file."""
         text = "\n".join(
-            [str(FORMAT), self.model.name, self.model.version, str(self.size)]
+            [str(FORMAT), self.model.name, self.model.version, str(self.size), *([self.recipe] if self.recipe else [])]
             + [f"{entry.id} {entry.sha256}" for entry in self.entries]
         )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -107,7 +110,7 @@ class TextureDatabase:
         """The same database less the people named by id or by the hash of their photograph."""
         left_ids, left_hashes = set(ids), set(hashes)
         kept = tuple(e for e in self.entries if e.id not in left_ids and e.sha256 not in left_hashes)
-        return TextureDatabase(self.folder, self.model, self.size, kept)
+        return replace(self, entries=kept)
 
     def require_absent(self, subject_id: str, sha256: str) -> None:
         """Raises :class:`DatabaseError` if the tested person is in the database, by id or by photograph."""
@@ -261,7 +264,13 @@ def write_entry(
 
 
 def write_index(
-    folder: Path, model: MorphableModel, size: int, source: str, entries: Sequence[Entry], skipped: Sequence[Any] = ()
+    folder: Path,
+    model: MorphableModel,
+    size: int,
+    source: str,
+    entries: Sequence[Entry],
+    skipped: Sequence[Any] = (),
+    recipe: str = "",
 ) -> None:
     """Writes ``database.json``, which makes the folder a database."""
     write_json(
@@ -271,6 +280,7 @@ def write_index(
             "face_model": {"name": model.name, "version": model.version},
             "size": size,
             "source": source,
+            "recipe": recipe,
             "entries": [
                 {"id": e.id, "sha256": e.sha256, "attributes": dict(e.attributes), "licence": e.licence}
                 for e in sorted(entries, key=lambda e: e.id)
@@ -308,4 +318,4 @@ def open_database(folder: Path, model: MorphableModel | None = None) -> TextureD
             "build it again or choose that model with --face-model."
         )
     entries = tuple(Entry(e["id"], e["sha256"], e["attributes"], e["licence"]) for e in stored["entries"])
-    return TextureDatabase(folder, model, int(stored["size"]), entries)
+    return TextureDatabase(folder, model, int(stored["size"]), entries, stored.get("recipe", ""))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.code_version import code_version
 from recon.data.protocols import parse_protocol
 from recon.data.subject import Subject, TestSet
 from recon.errors import DatabaseError, InputError, MesofaceError, StorageError
@@ -41,8 +42,8 @@ def build_database(
 ) -> TextureDatabase:
     """Fits and unwraps every subject, and writes a database folder.
 
-    May be killed and called again: people that are done are not done again; whoever cannot be used is skipped and
-    named in ``database.json``.
+    May be killed and called again: people that are done are not done again, unless their photograph was replaced;
+    whoever cannot be used is skipped and named in ``database.json``.
 
     Args:
         exclude: ids that must not be in it (test subjects).
@@ -56,16 +57,10 @@ def build_database(
     if unknown:
         raise DatabaseError(f"cannot exclude {', '.join(sorted(unknown))}: no such subject in '{test_set.name}'.")
     subjects = [subject for subject in test_set.subjects if subject.id not in left_out]
-    _check_folder(folder, model, size)
-    done: list[Entry] = []
+    recipe = recipe_version()
+    _check_folder(folder, model, size, recipe)
     skipped: list[tuple[str, str]] = list(test_set.skipped)
-    pending = []
-    for subject in subjects:
-        note = folder / "entries" / f"{subject.id}.json"
-        if note.exists():
-            done.append(_entry(subject, read_json(note)["sha256"]))
-        else:
-            pending.append(subject)
+    done, pending = _made_before(subjects, folder)
 
     def finished(subject: Subject, outcome: str | MesofaceError) -> None:
         if isinstance(outcome, StorageError):
@@ -91,9 +86,11 @@ def build_database(
         reasons = "; ".join(f"{name}: {why}" for name, why in skipped[:3])
         raise DatabaseError(
             f"only {len(done)} of {len(subjects)} people of '{test_set.name}' can be used, {LEAST_ENTRIES} are the "
-            f"least for a texture database{': ' + reasons if reasons else ''}."
+            f"least for a texture database{' (' + reasons + ')' if reasons else ''}: add photographs of more people, "
+            "replace those that failed, or exclude fewer, and run the same command again; people that are done are "
+            "kept."
         )
-    write_index(folder, model, size, test_set.name, done, sorted(skipped))
+    write_index(folder, model, size, test_set.name, done, sorted(skipped), recipe)
     return open_database(folder, model)
 
 
@@ -112,14 +109,15 @@ def database_from_textures(
         skin: ``(S, S)`` bool, texels of the UV square that are skin (no features); the same for everybody.
     """
     entries = []
-    _check_folder(folder, model, size)
+    recipe = recipe_version()
+    _check_folder(folder, model, size, recipe)
     for name, albedo, known in textures:
         if albedo.shape != (size, size, 3):
             raise DatabaseError(f"texture '{name}' is {albedo.shape}, the database holds {size}×{size} texels.")
         write_entry(folder, name, albedo, known, known & skin)
         digest = hashlib.sha256(np.ascontiguousarray(albedo, np.float32).tobytes()).hexdigest()
         entries.append(Entry(name, digest, {}, licence))
-    write_index(folder, model, size, source, entries)
+    write_index(folder, model, size, source, entries, recipe=recipe)
     return open_database(folder, model)
 
 
@@ -127,10 +125,48 @@ def _entry(subject: Subject, sha256: str) -> Entry:
     return Entry(subject.id, sha256, dict(subject.attributes), subject.licence.name)
 
 
-def _check_folder(folder: Path, model: MorphableModel, size: int) -> None:
+def recipe_version() -> str:
+    """Version of the code that turns photographs into entries: reading, fit, unwrapping, skin."""
+    return code_version("recon.texture.database_build")
+
+
+def _made_before(subjects: list[Subject], folder: Path) -> tuple[list[Entry], list[Subject]]:
+    """Entries that an earlier build made of these very photographs, and the subjects that are still to be done."""
+    done, pending, replaced = [], [], False
+    for subject in subjects:
+        note = _note(folder, subject)
+        made = read_json(note) if note.exists() else None
+        if made is None:
+            pending.append(subject)
+        elif made["file"] == _file_hash(subject):
+            done.append(_entry(subject, made["sha256"]))
+        else:
+            pending.append(subject)
+            replaced = True
+    if replaced:
+        # From here until it is written anew the index would name another photograph than the entry shows.
+        (folder / "database.json").unlink(missing_ok=True)
+    return done, pending
+
+
+def _note(folder: Path, subject: Subject) -> Path:
+    """Says that the subject's entry is complete, and of which photograph it was made."""
+    return folder / "entries" / f"{subject.id}.json"
+
+
+def _file_hash(subject: Subject) -> str | None:
+    """sha256 of the photograph's file, without decoding it; None where it cannot be read, which is said later."""
+    try:
+        with subject.photograph.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _check_folder(folder: Path, model: MorphableModel, size: int, recipe: str) -> None:
     """Refuses to continue a folder that was begun for something else; notes what this one is for."""
     plan = folder / "build.json"
-    mine = {"format": FORMAT, "face_model": model.name, "version": model.version, "size": size}
+    mine = {"format": FORMAT, "face_model": model.name, "version": model.version, "size": size, "recipe": recipe}
     if plan.exists() and read_json(plan) != mine:
         raise DatabaseError(
             f"{folder} was begun with another size, face model or version of mesoface: choose another --out folder."
@@ -145,12 +181,14 @@ def _make_entry(subject: Subject, model: MorphableModel, folder: Path, size: int
     from recon.texture.observe import observe
 
     try:
+        file_hash = _file_hash(subject)  # before it is read: a photograph that changes meanwhile is done again
         photograph = read_photograph(subject.photograph)
         observation = observe(photograph, parse_protocol("identity"), model, size)
         if observation.fit.verdict == "fail":
             raise InputError(f"{photograph.name}: the fit failed ({'; '.join(observation.fit.reasons)})")
+        _note(folder, subject).unlink(missing_ok=True)  # of a photograph that was replaced
         write_entry(folder, subject.id, observation.albedo, observation.visible, observation.skin)
-        write_json(folder / "entries" / f"{subject.id}.json", {"sha256": photograph.sha256})
+        write_json(_note(folder, subject), {"sha256": photograph.sha256, "file": file_hash})
         return photograph.sha256
     except MesofaceError as error:
         return error
