@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich import progress as rich_progress
 
 Progress = Callable[[int, int | None], None]
 """Called with what is done and the total, or None where the total is not known."""
@@ -17,6 +21,8 @@ LINE_EVERY = 10.0
 # Work that took less says so with its first line alone.
 _WORTH_A_LAST_LINE = 1.0
 
+# The bars whose blocks are open, the innermost last.
+_shown: list[rich_progress.Progress] = []
 _quiet: ContextVar[bool] = ContextVar("mesoface_quiet", default=False)
 
 
@@ -54,16 +60,33 @@ def progress_bar(title: str, of_bytes: bool = False) -> Iterator[Progress]:
         if of_bytes
         else [rich_progress.MofNCompleteColumn()]
     )
-    with rich_progress.Progress(
+    bar = rich_progress.Progress(
         rich_progress.TextColumn("{task.description}"),
         rich_progress.BarColumn(),
         *amount,
         rich_progress.TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
-    ) as bar:
-        task = bar.add_task(title, total=None)
+    )
+    task = bar.add_task(title, total=None)
+    with _alone(bar):
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _alone(bar: rich_progress.Progress) -> Iterator[None]:
+    """Shows ``bar`` for the time of the block, in place of the one around it: two would write over each other."""
+    outer = _shown[-1] if _shown else None
+    if outer is not None:
+        outer.stop()
+    _shown.append(bar)
+    try:
+        with bar:
+            yield
+    finally:
+        _shown.pop()
+        if outer is not None:
+            outer.start()
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 
 import pytest
@@ -69,6 +71,29 @@ def test_work_that_fails_is_not_called_done(clock: list[float], capsys: pytest.C
     with pytest.raises(ValueError, match="no luck"):
         fail()
     assert capsys.readouterr().err == "trying …\n"
+
+
+def test_a_bar_inside_another_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal two live bars would write over each other; the outer one comes back afterwards."""
+    stream = io.StringIO()
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+
+    def shown() -> set[str]:
+        """Titles that are drawn in the next half a second: some five refreshes."""
+        before = stream.tell()
+        time.sleep(0.5)
+        return {title for title in ("outer work", "inner work") if title in stream.getvalue()[before:]}
+
+    with progress_bar("outer work") as outer:
+        outer(1, 2)
+        assert shown() == {"outer work"}
+        with progress_bar("inner work") as inner:
+            inner(1, 2)
+            assert shown() == {"inner work"}
+        assert shown() == {"outer work"}
+    assert shown() == set()
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
