@@ -179,23 +179,48 @@ class TextureDatabase:
 
     def _complete(self) -> NDArray[np.float16]:
         """Fills what was not seen: mirrored skin first, then the mean face carried over by a smooth colour ratio."""
-        coordinates = mirror_coordinates(self.model, self.size)
-        visible, skin = self.masks()
-        features = feature_mask(self.model, self.layout)
-        known = skin | (visible & features)
-        total = np.zeros((self.size, self.size, 3), np.float32)
-        tones = np.stack([self.seen_texture(name)[known[index]].mean(axis=0) for index, name in enumerate(self.ids)])
-        for index, name in enumerate(self.ids):
-            # Everybody in the same tone, or the mean would jump where other people begin to contribute.
-            toned = self.seen_texture(name) * (tones.mean(axis=0) / np.maximum(tones[index], 0.02))
-            total += np.where(known[index][..., None], toned, 0)
-        count = known.sum(axis=0)
-        often = count >= max(2, len(self) // 4)
-        mean = extend(total / np.maximum(count, 1)[..., None], often)
         out = np.zeros((len(self), self.size, self.size, 3), np.float16)
         for index, name in enumerate(self.ids):
-            out[index] = complete_symmetric(self.seen_texture(name), known[index], mean, coordinates)
+            out[index] = self.completed(name)
         return out
+
+    def completed(self, name: str) -> NDArray[np.float32]:
+        """``(S, S, 3)`` float32 sRGB-encoded texture of one person, completed by its mirror image and the mean face.
+
+        Args:
+            name: id of anybody whose entry lies in the folder; who is not among ``ids`` is completed by the mean of
+                those who are, and has no part in it.
+        """
+        coordinates = mirror_coordinates(self.model, self.size)
+        return complete_symmetric(self.seen_texture(name), self.trusted(name), self.mean_texture, coordinates)
+
+    @cached_property
+    def mean_texture(self) -> NDArray[np.float32]:
+        """``(S, S, 3)`` float32 sRGB-encoded mean of what is known of everybody, extended over the whole square."""
+        return np.asarray(self.derived("mean", self._mean))
+
+    def _mean(self) -> NDArray[np.float32]:
+        """One person in memory at a time."""
+        tones = np.stack([self.seen_texture(name)[self.trusted(name)].mean(axis=0) for name in self.ids])
+        total = np.zeros((self.size, self.size, 3), np.float32)
+        count = np.zeros((self.size, self.size), np.int64)
+        for name, tone in zip(self.ids, tones, strict=True):
+            known = self.trusted(name)
+            # Everybody in the same tone, or the mean would jump where other people begin to contribute.
+            toned = self.seen_texture(name) * (tones.mean(axis=0) / np.maximum(tone, 0.02))
+            total += np.where(known[..., None], toned, 0)
+            count += known
+        often = count >= max(2, len(self) // 4)
+        return extend(total / np.maximum(count, 1)[..., None], often)
+
+    def trusted(self, name: str) -> NDArray[np.bool_]:
+        """``(S, S)`` bool: texels of one person whose colour is the face's own: skin, and features that are seen."""
+        bits = np.load(self.folder / "entries" / f"{name}.masks.npy")
+        return np.asarray(((bits & _SKIN) > 0) | (((bits & _VISIBLE) > 0) & self._features))
+
+    @cached_property
+    def _features(self) -> NDArray[np.bool_]:
+        return feature_mask(self.model, self.layout)
 
     def seen_texture(self, name: str) -> NDArray[np.float32]:
         """``(S, S, 3)`` float32 sRGB-encoded texture of one person as it was seen, 0 elsewhere; nothing completed."""

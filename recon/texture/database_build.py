@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recon.code_version import code_version
 from recon.data.protocols import parse_protocol
-from recon.data.subject import Subject, TestSet
+from recon.data.subject import Photograph, Subject, TestSet
 from recon.errors import DatabaseError, InputError, MesofaceError, StorageError
 from recon.face_model.model import MorphableModel
 from recon.storage import read_json, write_json
@@ -25,10 +25,13 @@ from recon.texture.database import (
     write_entry,
     write_index,
 )
+from recon.texture.observation import Observation
 from recon.worker_pool import Died, Report, Reported, work_through
 
 # Called with the number of subjects done, of all, and the id of the last one.
 Progress = Callable[[int, int, str], None]
+# Called in the worker with each observation that becomes an entry, before the entry counts as made.
+Keep = Callable[[Path, Subject, Photograph, Observation], None]
 
 
 def build_database(
@@ -39,6 +42,7 @@ def build_database(
     exclude: Iterable[str] = (),
     jobs: int = 1,
     progress: Progress | None = None,
+    keep: Keep | None = None,
 ) -> TextureDatabase:
     """Fits and unwraps every subject, and writes a database folder.
 
@@ -48,6 +52,8 @@ def build_database(
     Args:
         exclude: ids that must not be in it (test subjects).
         jobs: worker processes.
+        keep: module-level function that keeps more of each observation than the entry does (``folder``, subject,
+            photograph, observation).
 
     Raises:
         DatabaseError: fewer than four people could be used, or the folder holds a database of another kind.
@@ -74,9 +80,9 @@ def build_database(
 
     if jobs <= 1 or len(pending) <= 1:
         for subject in pending:
-            finished(subject, _make_entry(subject, model, folder, size))
+            finished(subject, _make_entry(subject, model, folder, size, keep))
     else:
-        plan = _Plan(model.name, folder, size)
+        plan = _Plan(model.name, folder, size, keep)
         for event in work_through(pending, _prepare, plan, jobs=min(jobs, len(pending)), threads=1):
             if isinstance(event, Reported):
                 finished(*event.content)
@@ -175,7 +181,9 @@ def _check_folder(folder: Path, model: MorphableModel, size: int, recipe: str) -
     write_json(plan, mine)
 
 
-def _make_entry(subject: Subject, model: MorphableModel, folder: Path, size: int) -> str | MesofaceError:
+def _make_entry(
+    subject: Subject, model: MorphableModel, folder: Path, size: int, keep: Keep | None = None
+) -> str | MesofaceError:
     """Writes one person's entry; returns the photograph's sha256, or the reason why the person is left out."""
     from recon.images import read_photograph
     from recon.texture.observe import observe
@@ -188,6 +196,8 @@ def _make_entry(subject: Subject, model: MorphableModel, folder: Path, size: int
             raise InputError(f"{photograph.name}: the fit failed ({'; '.join(observation.fit.reasons)})")
         _note(folder, subject).unlink(missing_ok=True)  # of a photograph that was replaced
         write_entry(folder, subject.id, observation.albedo, observation.visible, observation.skin)
+        if keep is not None:
+            keep(folder, subject, photograph, observation)
         write_json(_note(folder, subject), {"sha256": photograph.sha256, "file": file_hash})
         return photograph.sha256
     except MesofaceError as error:
@@ -201,6 +211,7 @@ class _Plan:
     model: str
     folder: Path
     size: int
+    keep: Keep | None
 
 
 def _prepare(plan: _Plan) -> Callable[[Subject, Report], None]:
@@ -210,6 +221,6 @@ def _prepare(plan: _Plan) -> Callable[[Subject, Report], None]:
     model = load_face_model(plan.model)
 
     def work(subject: Subject, report: Report) -> None:
-        report((subject, _make_entry(subject, model, plan.folder, plan.size)))
+        report((subject, _make_entry(subject, model, plan.folder, plan.size, plan.keep)))
 
     return work
