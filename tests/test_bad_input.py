@@ -1,7 +1,7 @@
 """`mesoface run` as a user meets it on photographs that cannot be used: one sentence each, an exit code, nothing lost.
 
 The pictures are made here: of NASA's public-domain portrait of Eileen Collins and of nothing at all. What decoding
-alone has to say is in ``test_images``, what a run does about failures in ``test_runs``.
+alone has to say is in ``test_images``, what a run does about failures in ``runs/``.
 """
 
 from __future__ import annotations

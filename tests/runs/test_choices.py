@@ -1,0 +1,64 @@
+"""Which people are tested and which settings a run takes: drawn, checked, refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recon.data.subject import Licence, Subject, TestSet
+from recon.errors import UsageError
+from recon.runs import Summary
+from recon.runs.config import choose_subjects, parse_settings
+
+Run = Callable[..., Summary]
+DEFAULTS = {"deep": {"alpha": 2000.0, "layers": ("a", "b"), "note": "", "steps": 10, "extra": None}}
+
+
+def people_named(*ids: str) -> TestSet:
+    licence = Licence("CC0")
+    return TestSet("made", tuple(Subject(name, "made", Path(f"{name}.png"), licence) for name in sorted(ids)))
+
+
+def test_a_larger_limit_extends_a_smaller_one() -> None:
+    everybody = people_named(*(f"{i:03d}" for i in range(40)))
+    chosen = [{s.id for s in choose_subjects(everybody, (), limit, seed=3)} for limit in (5, 12, 40, 99)]
+    assert [len(ids) for ids in chosen] == [5, 12, 40, 40]
+    assert chosen[0] < chosen[1] < chosen[2]
+    assert {s.id for s in choose_subjects(everybody, (), 5, seed=4)} != chosen[0]
+
+
+def test_an_unknown_subject_is_named_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"'anne'.*'anna'"):
+        choose_subjects(people_named("anna", "bert"), ("anne",), None, 0)
+
+
+def test_settings_take_the_type_of_the_default() -> None:
+    given = ["deep.alpha=500", 'deep.layers=["a"]', "deep.note=x y", "deep.steps=3", "deep.extra=1.5"]
+    assert parse_settings(given, DEFAULTS) == {
+        "deep": {"alpha": 500.0, "layers": ("a",), "note": "x y", "steps": 3, "extra": 1.5}
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("alpha=3", "method.parameter=value"),
+        ("deep.alpha", "method.parameter=value"),
+        ("pca.alpha=3", "not among"),
+        ("deep.alhpa=3", "did you mean 'alpha'"),
+        ("deep.steps=many", "expected a value like 10"),
+        ("deep.steps=true", "expected a value like 10"),
+    ],
+)
+def test_wrong_settings_are_refused(setting: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_settings([setting], DEFAULTS)
+
+
+def test_a_name_that_no_subject_could_use_is_refused_at_once(run: Run, tmp_path: Path) -> None:
+    for wrong in ({"renderer": "gbufer"}, {"features": "vgg99"}, {"device": "tpu9"}):
+        with pytest.raises(UsageError):
+            run(**wrong)
+    assert not (tmp_path / "run" / "run.json").exists()
