@@ -27,7 +27,6 @@ _RECORDED = (
     "scikit-image",
     "pillow",
     "torch",
-    "torchvision",
     "dlib",
     "embreex",
     "mitsuba",
