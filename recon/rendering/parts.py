@@ -53,6 +53,13 @@ _SURFACES = (
 )
 
 
+# Metres. Incisors shown at rest: men 1.9 mm, women 3.4 mm (Vig and Brundo 1978). Overbite: 2 to 3 mm is normal. Two
+# central incisors are about 17 mm wide.
+_INCISOR_DISPLAY = 0.0027
+_OVERBITE = 0.0025
+_INCISORS_HALF_WIDTH = 0.0085
+
+
 @dataclass(frozen=True)
 class NeutralMaterials:
     """Linear RGB albedo of everything that no photograph tells about.
@@ -137,6 +144,37 @@ def part_topologies(model: MorphableModel) -> tuple[PartTopology, ...]:
     drawn = [name for name, ids in found.items() if len(ids) and (name != "lashes" or eyeballs)]
     drawn.sort(key=lambda name: name != "skin")
     return tuple(_build(model, name, groups[name][0], found[name], eyeballs) for name in drawn)
+
+
+@lru_cache(maxsize=4)
+def teeth_offset(model: MorphableModel) -> Float:
+    """``(N, 3)`` by how much the vertices of the teeth part are moved, so that an opened mouth shows teeth.
+
+    Below the upper lip of a mouth at rest the upper incisors reach :data:`_INCISOR_DISPLAY`, and the lower ones end
+    :data:`_OVERBITE` above their edge; MakeHuman's teeth are shorter and bite on air, so that a smile would show the
+    tongue alone. Teeth that reach below the lip of themselves stay where they are.
+    """
+    teeth = next(part for part in part_topologies(model) if part.surface is Surface.TEETH)
+    points = model.mean[teeth.vertex_ids]
+    edges = np.concatenate([teeth.triangles[:, :2], teeth.triangles[:, 1:]])
+    graph = coo_matrix((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), (len(points), len(points)))
+    count, piece = connected_components(graph, directed=False)
+    height = np.bincount(piece, points[:, 1], count) / np.bincount(piece, minlength=count)
+    upper = (height > points[:, 1].mean())[piece]
+    # The incisors: the foremost vertices near the midline, those of a dental arch's front.
+    lips = model.landmarks(model.mean)[[62, 66]]
+    near = np.abs(points[:, 0] - lips[:, 0].mean()) * model.metres_per_unit < _INCISORS_HALF_WIDTH
+    offset = np.zeros_like(points)
+    if not ((upper & near).any() and (~upper & near).any()):
+        return offset
+    lip, edge = float(lips[:, 1].mean()), float(points[upper & near, 1].min())
+    if edge < lip:
+        return offset
+    wanted = lip - _INCISOR_DISPLAY / model.metres_per_unit
+    bite = wanted + _OVERBITE / model.metres_per_unit
+    offset[upper, 1] = wanted - edge
+    offset[~upper, 1] = max(0.0, bite - float(points[~upper & near, 1].max()))
+    return offset
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from recon.rendering.parts import (
     Surface,
     part_topologies,
     skin_border,
+    teeth_offset,
     texture_share,
 )
 from recon.rendering.sampling import layout, low_pass, padded, sample_bilinear
@@ -187,6 +188,8 @@ class Scene:
         surface = topology.surface
         positions, normals = self.vertices[topology.vertex_ids], all_normals[topology.vertex_ids]
         texcoord, texture, opacity, colour = topology.texcoord, None, None, None
+        if surface is Surface.TEETH:
+            positions = positions + teeth_offset(self.model)
         if surface is Surface.SKIN:
             texture = skin
         elif surface is Surface.EYE:
