@@ -31,7 +31,7 @@ from recon.texture import database_build, observe
 from recon.texture.database import TextureDatabase, complete_from, complete_symmetric, open_database, write_index
 from recon.texture.database_build import build_database, database_from_textures
 from recon.texture.masked import erode
-from recon.texture.pca import fit_pca
+from recon.texture.pca import TexturePCA, fit_pca
 from recon.texture.symmetry import mirror_coordinates, mirrored
 from recon.texture.uv_map import uv_map
 from recon.texture.vertex_albedo import sample_at_vertices, vertex_albedo_model
@@ -414,7 +414,25 @@ def test_components_are_those_of_a_singular_value_decomposition() -> None:
     assert np.abs(basis * signs[:, None] - expected).max() < 1e-4
     assert np.abs(found.mean.reshape(-1) - flat.mean(axis=0)).max() < 1e-6
     share = np.cumsum(values**2) / (values**2).sum()
-    assert len(fit_pca(textures, variance=0.9).basis) == int(np.searchsorted(share, 0.9) + 1)
+    assert len(fit_pca(textures, variance=0.9, least=1).basis) == int(np.searchsorted(share, 0.9) + 1)
+
+
+def test_people_of_very_different_lightness_keep_their_hues() -> None:
+    """One component, lightness, explains 99 % here; a member's hue lies in the others."""
+    rng = np.random.default_rng(0)
+    lightness, hue = np.linspace(0.2, 0.8, 12), rng.uniform(-0.02, 0.02, 12)
+    textures = np.empty((12, 16, 16, 3), np.float32)
+    for index in range(12):
+        textures[index] = lightness[index] + hue[index] * np.array([1.0, 0.0, -1.0])
+    everywhere = np.ones((16, 16), bool)
+
+    def hue_error(pca: TexturePCA) -> float:
+        found = [pca.texture(pca.coefficients(texture, everywhere, ridge=1e-6)) for texture in textures]
+        return float(np.abs(np.stack(found) - textures).max())
+
+    assert len(fit_pca(textures, least=1).basis) == 1
+    assert hue_error(fit_pca(textures, least=1)) > 0.01
+    assert hue_error(fit_pca(textures)) < 1e-3
 
 
 def test_a_member_is_found_from_part_of_its_texels() -> None:
