@@ -14,6 +14,7 @@ METHODS: Registry[type[Method]] = Registry(
         "deep": "recon.methods.deep:Deep",
         "deep-linear": "recon.methods.deep:DeepLinear",
         "deep-nearest": "recon.methods.deep:DeepNearest",
+        "visio": "recon.methods.visio:Visio",
         "pca": "recon.methods.pca:Pca",
         "mirror": "recon.methods.mirror:Mirror",
         "lightstage": "recon.methods.lightstage:LightStage",

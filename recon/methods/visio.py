@@ -1,0 +1,139 @@
+"""``visio``: visio-lization, patches of other people's skin over a global PCA model.
+
+Mohammed, Prince, Kautz, *Visio-lization: generating novel facial images*, SIGGRAPH 2009, carried over to the UV square
+as in the comparison of Saito et al. 2017, §5. The global model is the PCA texture fitted to what is visible; it gives
+the low frequencies. The local model is not parametric: at every place of the skin the database's patches *at that
+place*, of which one is chosen that agrees with the PCA texture and with the patches laid before
+(:mod:`recon.texture.quilting`); cuts of least energy and blending in the gradient domain join them. Only skin that was
+really seen of a person is copied.
+
+As in ``meso``, what is not skin (eyes, brows, lips) is taken from the completed texture, whose colour the skin meets
+smoothly at its rim.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.colour import linear_to_srgb, srgb_to_linear
+from recon.data.subject import Photograph
+from recon.errors import UsageError
+from recon.methods.contract import Context, Reconstruction
+from recon.methods.parameters import settings
+from recon.methods.result import reconstruction, required_database
+from recon.texture.completion import completed, pca_texture
+from recon.texture.database import TextureDatabase
+from recon.texture.gradient_blend import blend
+from recon.texture.masked import feather
+from recon.texture.patch_library import PatchLibrary, patch_library
+from recon.texture.quilting import Quilt, quilt
+from recon.texture.residual import split_detail
+from recon.texture.skin_detail import estimate_blur
+
+# All in texels at 512². The detail fades into the completed texture over _RIM; the colour turns from the completed
+# texture's to the PCA texture's over _TONE_RIM; a seam's correction reaches _BLEND far.
+_RIM, _TONE_RIM, _BLEND = 6.0, 24.0, 12.0
+# Share of the skin domain below which nothing can be said of the photograph's sharpness.
+_LEAST_SEEN = 0.02
+
+
+@lru_cache(maxsize=2)
+def library_of(database: TextureDatabase, patch: int, overlap: int, modes: int) -> PatchLibrary:
+    """The patches of a database, held in memory while a worker uses them."""
+    return patch_library(database, patch, overlap, modes)
+
+
+class Visio:
+    """Parameters: ``patch`` (side, texels at 512²), ``overlap`` of neighbours (texels at 512²), ``modes`` (principal
+    components of a place's patches), ``candidates`` (one of so many best is taken, by chance), ``agreement`` (λ, weight
+    of the global model against the fit to the neighbours)."""
+
+    name = "visio"
+    needs_database = True
+    defaults: Mapping[str, Any] = {"patch": 32, "overlap": 12, "modes": 12, "candidates": 3, "agreement": 2.0}
+
+    def applies(self, context: Context) -> str | None:
+        """Applies to every photograph, given a database."""
+        return None if context.database is not None else "needs a texture database (--database)"
+
+    def reconstruct(self, photograph: Photograph, context: Context) -> Reconstruction:
+        """See the module.
+
+        Raises:
+            UsageError: a parameter out of range.
+        """
+        chosen = _checked(settings(self.name, self.defaults, context.parameters))
+        database = required_database(self.name, context)
+        started = time.perf_counter()
+        texture, coefficients = pca_texture(context.observation, database)
+        library = library_of(database, chosen["patch"], chosen["overlap"], chosen["modes"])
+        blur = _blur(context, library)
+        base = srgb_to_linear(completed(context.observation, context.model, texture, blur))
+        prepared = time.perf_counter()
+
+        rougher = library.roughness - library.expected_roughness(coefficients)[:, None]
+        distance = chosen["agreement"] * (library.distance(texture) + rougher**2)
+        found = quilt(library, distance, chosen["candidates"], np.random.default_rng(context.seed))
+        domain = library.domain
+        detail = blend(found, library.detail, library.valid, domain.skin, _BLEND * domain.scale)
+        low = _low_frequencies(srgb_to_linear(texture[domain.box]), base[domain.box], library)
+        rim = feather(domain.skin, _RIM * domain.scale)[..., None]
+        base[domain.box] = rim * (low * np.exp(detail)) + (1.0 - rim) * base[domain.box]
+        record = {
+            "components": len(coefficients),
+            "blur": blur,
+            "places": len(library.corners),
+            **_shares(found, library, database),
+        }
+        timings = {"texture": prepared - started, "detail": time.perf_counter() - prepared}
+        return reconstruction(context, srgb_to_linear(linear_to_srgb(base)), record, timings)
+
+
+def _checked(chosen: dict[str, Any]) -> dict[str, Any]:
+    """Raises :class:`UsageError` for values that make no patches."""
+    rules = {
+        "patch": (chosen["patch"] >= 8, "at least 8"),
+        "overlap": (1 <= chosen["overlap"] <= chosen["patch"] // 2, "at least 1 and at most half of 'patch'"),
+        "modes": (chosen["modes"] >= 1, "at least 1"),
+        "candidates": (chosen["candidates"] >= 1, "at least 1"),
+        "agreement": (np.isfinite(chosen["agreement"]) and chosen["agreement"] >= 0, "a number of at least 0"),
+    }
+    for name, (holds, what) in rules.items():
+        if not holds:
+            raise UsageError(f"method 'visio': '{name}' must be {what}, not {chosen[name]}.")
+    return chosen
+
+
+def _blur(context: Context, library: PatchLibrary) -> float:
+    """Blur of the photograph, texels at 512²: how much of brows and lashes the completion must supply."""
+    domain = library.domain
+    seen = context.observation.skin[domain.box] & domain.skin
+    if seen.sum() < _LEAST_SEEN * domain.skin.sum():
+        return 0.0
+    observed = split_detail(context.observation.albedo[domain.box], seen, domain.scale)
+    return estimate_blur(observed, seen, library.details)
+
+
+def _low_frequencies(pca: NDArray[np.float32], base: NDArray[np.float32], library: PatchLibrary) -> NDArray[np.float32]:
+    """``(H, W, 3)`` linear low-pass of the PCA texture, which becomes that of the completed one at the skin's rim."""
+    skin, scale = library.skin, library.domain.scale
+    inner, outer = (np.maximum(split_detail(image, skin, scale).low, 1e-4) for image in (pca, base))
+    weight = feather(skin, _TONE_RIM * scale)[..., None]
+    return np.asarray(np.exp(weight * np.log(inner) + (1.0 - weight) * np.log(outer)), np.float32)
+
+
+def _shares(found: Quilt, library: PatchLibrary, database: TextureDatabase) -> dict[str, Any]:
+    """Whose skin makes up the result, and how much of it nobody shows."""
+    owners = found.owner[library.skin]
+    counts = np.bincount(owners[owners >= 0], minlength=len(database)) / len(owners)
+    order = np.argsort(-counts, kind="stable")
+    return {
+        "donors": {database.ids[i]: round(float(counts[i]), 4) for i in order if counts[i] > 0},
+        "unowned": round(float((owners < 0).mean()), 4),
+    }
