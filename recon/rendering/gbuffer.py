@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recon import __version__
 from recon.colour import LUMINANCE
 from recon.errors import UsageError
 from recon.fitting.camera import Camera
@@ -61,13 +62,11 @@ class Geometry:
         return sky_visibility(self.rays, points, normal, 2e-4 * float(np.ptp(self.positions[:, 1])))
 
 
-def sky_visibility(rays: RayScene, points: Float, normals: Float, offset: float, count: int = 64) -> Float:
-    """``(N,)`` float32 cosine-weighted share of the hemisphere over each point that no surface covers.
+def cosine_directions(normals: Float, count: int) -> Float:
+    """``(N, count, 3)`` unit directions over the hemispheres of ``normals`` ``(N, 3)``, dense as the cosine.
 
-    Args:
-        points, normals: ``(N, 3)``.
-        offset: how far above the surface rays start, model unit.
-        count: rays a point; a fixed Fibonacci pattern in the local frame (Malley's method), so nothing is random.
+    A fixed Fibonacci pattern in the local frame (Malley's method), so nothing is random: the mean of a function over
+    the directions is its integral weighted by the cosine, over π.
     """
     index = np.arange(count) + 0.5
     radius = np.sqrt(index / count)
@@ -77,7 +76,18 @@ def sky_visibility(rays: RayScene, points: Float, normals: Float, offset: float,
     tangent = np.cross(helper, normals)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     frame = np.stack([tangent, np.cross(normals, tangent), normals], axis=1)
-    directions = np.einsum("ki,nix->nkx", local, frame).reshape(-1, 3)
+    return np.asarray(np.einsum("ki,nix->nkx", local, frame, optimize=True), np.float32)
+
+
+def sky_visibility(rays: RayScene, points: Float, normals: Float, offset: float, count: int = 64) -> Float:
+    """``(N,)`` float32 cosine-weighted share of the hemisphere over each point that no surface covers.
+
+    Args:
+        points, normals: ``(N, 3)``.
+        offset: how far above the surface rays start, model unit.
+        count: rays a point, those of :func:`cosine_directions`.
+    """
+    directions = cosine_directions(normals, count).reshape(-1, 3)
     origins = np.repeat(points + offset * normals, count, axis=0)
     free = rays.first_hit(origins, directions).triangle < 0
     return np.asarray(free.reshape(-1, count).mean(axis=1), np.float32)
@@ -365,6 +375,16 @@ class GBufferRenderer:
 
     def __init__(self, supersample: int = 2) -> None:
         self.supersample = supersample
+
+    @property
+    def version(self) -> str:
+        """Of mesoface, whose own it is."""
+        return __version__
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """What a picture depends on besides scene, camera and light."""
+        return {"supersample": self.supersample}
 
     def render(
         self,
