@@ -136,8 +136,8 @@ class TextureDatabase:
 
     def masks(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """``(N, S, S)`` bool visible and skin masks."""
-        bits = np.stack([np.load(self.folder / "entries" / f"{name}.masks.npy") for name in self.ids])
-        return (bits & _VISIBLE) > 0, (bits & _SKIN) > 0
+        visible, skin = zip(*(self.masks_of(name) for name in self.ids), strict=True)
+        return np.stack(visible), np.stack(skin)
 
     def sure_skin(self) -> NDArray[np.bool_]:
         """``(N, S, S)`` bool: skin without the rim of what was seen, where hair and background bleed into it."""
@@ -215,8 +215,13 @@ class TextureDatabase:
 
     def trusted(self, name: str) -> NDArray[np.bool_]:
         """``(S, S)`` bool: texels of one person whose colour is the face's own: skin, and features that are seen."""
+        visible, skin = self.masks_of(name)
+        return np.asarray(skin | (visible & self._features))
+
+    def masks_of(self, name: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """``(S, S)`` bool visible and skin masks of one person."""
         bits = np.load(self.folder / "entries" / f"{name}.masks.npy")
-        return np.asarray(((bits & _SKIN) > 0) | (((bits & _VISIBLE) > 0) & self._features))
+        return (bits & _VISIBLE) > 0, (bits & _SKIN) > 0
 
     @cached_property
     def _features(self) -> NDArray[np.bool_]:

@@ -79,12 +79,19 @@ def check_formats(formats: Sequence[str], mobile: bool) -> tuple[str, ...]:
     return chosen
 
 
-def export_head(folder: Path, head: Head, formats: Sequence[str], mobile: bool = False) -> dict[str, Any]:
+def export_head(
+    folder: Path,
+    head: Head,
+    formats: Sequence[str],
+    mobile: bool = False,
+    notes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Writes a head to ``folder`` and returns the record of ``export.json``.
 
     Args:
         formats: of ``FORMATS``.
         mobile: the GLB is ``head-mobile.glb``, of at most 3 MB.
+        notes: goes into the record as well.
 
     Raises:
         UsageError, AssetError: see :func:`check_formats`.
@@ -110,7 +117,13 @@ def export_head(folder: Path, head: Head, formats: Sequence[str], mobile: bool =
         files += ["head.usdc", "head.mtlx"]
     if {"exr", "png"} & set(chosen):
         files += _maps(folder, head, chosen)
-    record = {**provenance.record(), "formats": list(chosen), "mobile": mobile, "conventions": CONVENTIONS}
+    record = {
+        **provenance.record(),
+        **(notes or {}),
+        "formats": list(chosen),
+        "mobile": mobile,
+        "conventions": CONVENTIONS,
+    }
     record["parts"] = [part.name for part in scene.parts]
     record["files"] = hashes(folder, files)
     write_json(folder / RECORD, record)

@@ -90,7 +90,7 @@ def write_png16(path: Path, albedo: NDArray[np.floating], provenance: Provenance
         _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, _RGB, 0, 0, 0)),
         _chunk(b"sRGB", bytes([_RELATIVE_COLORIMETRIC])),
         *(_text_chunk(keyword, text) for keyword, text in png_text(provenance).items()),
-        _chunk(b"IDAT", zlib.compress(filtered, 4)),
+        _chunk(b"IDAT", zlib.compress(filtered.tobytes(), 4)),
         _chunk(b"IEND", b""),
     ]
     with atomic_path(path) as temporary:
