@@ -105,7 +105,8 @@ def evaluate(
         threads = max(1, (os.cpu_count() or 1) // workers)
         problems: list[str] = []
         done = 0
-        progress("measuring", done, total)
+        if tasks:  # or a program that only reads would be told of work that there is not
+            progress("measuring", done, total)
         for event in work_through(tasks, _prepare, None, jobs=workers, threads=threads):
             if isinstance(event, Died):
                 problems.append(f"{event.task.subject}: {event.reason}")

@@ -80,20 +80,21 @@ def test_a_bar_inside_another_takes_its_place(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("TERM", "xterm")
 
-    def shown() -> set[str]:
-        """Titles that are drawn in the next half a second: some five refreshes."""
-        before = stream.tell()
-        time.sleep(0.5)
-        return {title for title in ("outer work", "inner work") if title in stream.getvalue()[before:]}
+    def only(title: str) -> bool:
+        """Whether the next three drawings are of ``title`` alone."""
+        before, limit = stream.tell(), time.monotonic() + 30
+        while (drawn := stream.getvalue()[before:]).count(title) < 3:
+            assert time.monotonic() < limit, f"{title!r} was not drawn for half a minute"
+            time.sleep(0.02)
+        return drawn.count(title) == drawn.count(" work")
 
     with progress_bar("outer work") as outer:
         outer(1, 2)
-        assert shown() == {"outer work"}
+        assert only("outer work")
         with progress_bar("inner work") as inner:
             inner(1, 2)
-            assert shown() == {"inner work"}
-        assert shown() == {"outer work"}
-    assert shown() == set()
+            assert only("inner work")
+        assert only("outer work")
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
