@@ -18,6 +18,7 @@ from recon.colour import srgb_to_linear
 from recon.texture.database import TextureDatabase
 from recon.texture.detail_database import DetailDatabase, Domain
 from recon.texture.detail_prior import predict_deviation
+from recon.texture.masked import dilate, erode
 from recon.texture.residual import split_detail
 
 # A patch is compared by this many block means a side.
@@ -26,6 +27,8 @@ _BLOCKS = 8
 _LEAST_PATCH = 4
 # Of the texels that the one who shows most shows, this share tells how rough a person's skin is there.
 _TOLD = 0.25
+# Skin narrower than twice this is not copied, texels at 512².
+_PIECE = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,10 +105,11 @@ def patch_library(database: TextureDatabase, patch: int, overlap: int, modes: in
     places = [_local_pca(_appearance(complete, corner, side), modes) for corner in corners]
     mean, basis, coefficients = (np.stack(part) for part in zip(*places, strict=True))
     detail = database.derived("patch-detail", lambda: _log_detail(details))
-    roughness = np.stack([_roughness(detail, details.valid, corner, side) for corner in corners])
+    valid = np.stack([_in_one_piece(mask, domain.scale) for mask in details.valid])
+    roughness = np.stack([_roughness(detail, valid, corner, side) for corner in corners])
     people = np.asarray(database.derived("pca-coefficients", lambda: _global_coefficients(database)))
     return PatchLibrary(
-        domain.skin, detail, details.valid, corners, side, strip, details, mean, basis, coefficients, roughness, people
+        domain.skin, detail, valid, corners, side, strip, details, mean, basis, coefficients, roughness, people
     )
 
 
@@ -137,6 +141,11 @@ def _local_pca(
     basis = np.zeros((modes, looks.shape[1]), np.float32)
     basis[: min(modes, len(right))] = right[:modes]
     return mean, basis, (looks - mean) @ basis.T
+
+
+def _in_one_piece(valid: NDArray[np.bool_], scale: float) -> NDArray[np.bool_]:
+    """``valid`` less slivers and islands: skin between hairs, and the rims of moles, would be copied as specks."""
+    return dilate(erode(valid, _PIECE * scale), _PIECE * scale) & valid
 
 
 def _roughness(
