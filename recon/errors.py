@@ -62,6 +62,10 @@ class PairingError(InputError):
     """Results that must be compared lack a partner."""
 
 
+class RenderError(MesofaceError):
+    """A renderer that ended without a picture."""
+
+
 class AssetError(MesofaceError):
     """A model, weight file or data set is absent, damaged, or cannot be fetched."""
 

@@ -33,7 +33,7 @@ from recon.rendering import (
 from recon.rendering.denoise import denoise
 from recon.rendering.environment import bake, map_directions, project
 from recon.rendering.gbuffer import geometry_of, lash_layer
-from recon.rendering.views import STUDIO_VIEWS, VIEWS
+from recon.rendering.view_sets import STUDIO_VIEWS, VIEWS
 from tests.rendering_scenes import (
     UNIT,
     ball,

@@ -8,6 +8,7 @@ from scipy.ndimage import distance_transform_edt
 
 from recon.colour import linear_to_srgb, srgb_to_linear
 from recon.errors import InputError
+from recon.rendering.hdr import tone_map
 from recon.rendering.sampling import layout, sample_bilinear
 from recon.rendering.view import View
 
@@ -82,3 +83,9 @@ def over_background(view: View, background: tuple[float, float, float] = NEUTRAL
     """The view over an even background (linear RGB), ``(H, W, 3)`` float32 sRGB-encoded."""
     alpha = view.alpha[..., None]
     return linear_to_srgb(view.radiance * alpha + np.asarray(background, np.float32) * (1 - alpha))
+
+
+def tone_mapped(view: View, background: tuple[float, float, float] = NEUTRAL_BACKGROUND) -> Float:
+    """As :func:`over_background`, its highlights rolled off by :func:`recon.rendering.hdr.tone_map`."""
+    alpha = view.alpha[..., None]
+    return tone_map(view.radiance * alpha + np.asarray(background, np.float32) * (1 - alpha))

@@ -6,6 +6,7 @@ centre ``u = atan2(x, −z) / 2π`` (mod 1), row centre ``v = acos(y) / π``, in
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,7 @@ def bake(lighting: SphericalHarmonicsLighting, height: int = 64, iterations: int
     them will do: alternate between clipping at zero and putting the lost coefficients back. Where no such map exists
     (the shading itself would be negative somewhere) the result is the nearest that was found.
     """
-    if isinstance(lighting, StudioLighting):
+    if isinstance(lighting, EnvironmentLighting):
         return lighting.environment(max(height, 128))
     directions, _ = map_directions(height)
     basis = sh_basis(directions.reshape(-1, 3))
@@ -72,7 +73,16 @@ class Softbox:
 
 
 @dataclass(frozen=True, eq=False)
-class StudioLighting(SphericalHarmonicsLighting):
+class EnvironmentLighting(SphericalHarmonicsLighting, ABC):
+    """Light that is known in every direction; its coefficients are what renderers without path tracing shade with."""
+
+    @abstractmethod
+    def environment(self, height: int = 128) -> Float:
+        """``(height, 2·height, 3)`` float32 environment map."""
+
+
+@dataclass(frozen=True, eq=False)
+class StudioLighting(EnvironmentLighting):
     """Softboxes and an even fill. Renderers that trace light see the panels, others their spherical harmonics.
 
     Attributes:
@@ -108,6 +118,36 @@ def studio(softboxes: tuple[Softbox, ...], fill: tuple[float, float, float]) -> 
     return StudioLighting(project(studio_map(softboxes, fill, 128)), softboxes, fill)
 
 
+@dataclass(frozen=True, eq=False)
+class OvercastLighting(EnvironmentLighting):
+    """The CIE's overcast sky (Moon and Spencer 1942): radiance ``zenith · (1 + 2 sin elevation) / 3``, over a ground.
+
+    Attributes:
+        zenith: radiance straight above, linear RGB.
+        ground: reflectance of the ground, linear RGB; it is lit by the sky, whose irradiance on it is 7π/9 · zenith.
+    """
+
+    zenith: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    ground: tuple[float, float, float] = (0.2, 0.2, 0.2)
+
+    def environment(self, height: int = 128) -> Float:
+        """``(height, 2·height, 3)`` float32 environment map of sky and ground."""
+        return overcast_map(self.zenith, self.ground, height)
+
+
+def overcast_map(zenith: tuple[float, float, float], ground: tuple[float, float, float], height: int) -> Float:
+    """``(height, 2·height, 3)`` float32 environment map, see :class:`OvercastLighting`."""
+    up = map_directions(height)[0][..., 1:2]
+    sky = np.asarray(zenith) * (1 + 2 * up) / 3
+    below = np.asarray(zenith) * np.asarray(ground) * 7 / 9
+    return np.where(up > 0, sky, below).astype(np.float32)
+
+
+def overcast(zenith: tuple[float, float, float], ground: tuple[float, float, float]) -> OvercastLighting:
+    """An :class:`OvercastLighting` whose coefficients are those of its sky and ground."""
+    return OvercastLighting(project(overcast_map(zenith, ground, 128)), zenith, ground)
+
+
 def standard_studio() -> StudioLighting:
     """The light of all standard views: a large soft key from the upper left, a weaker fill from the right, sky."""
     return studio(
@@ -118,3 +158,38 @@ def standard_studio() -> StudioLighting:
         ),
         (0.30, 0.30, 0.31),
     )
+
+
+RELIGHTS = ("key-left", "key-right", "top", "rim", "overcast")
+"""Names of :func:`relights`."""
+
+
+def relights() -> dict[str, EnvironmentLighting]:
+    """The fixed lights of the view set ``relight``, the same for every method and renderer.
+
+    Directions are in the model frame (+x the subject's left, +y up, +z out of the face), sizes are half angles, levels
+    are the radiance of a white surface that faces the light.
+
+    ==============  ==================================================================================================
+    ``key-left``    one softbox of 16° at 50° to the subject's left and 25° up, level 0.95; even fill 0.05 (19 : 1)
+    ``key-right``   its mirror image
+    ``top``         one softbox of 20°, 75° up in front, level 1.0; even fill 0.07
+    ``rim``         two softboxes of 14° from behind, 130° to either side and 20° up, level 1.1; even fill 0.12
+    ``overcast``    the CIE's overcast sky, zenith 1.1, over a ground that reflects a fifth
+    ==============  ==================================================================================================
+    """
+
+    def towards(azimuth: float, elevation: float) -> tuple[float, float, float]:
+        a, e = np.radians([azimuth, elevation])
+        return float(np.sin(a) * np.cos(e)), float(np.sin(e)), float(np.cos(a) * np.cos(e))
+
+    def panel(azimuth: float, elevation: float, radius: float, level: float) -> Softbox:
+        return Softbox(towards(azimuth, elevation), radius, (level, level, level))
+
+    return {
+        "key-left": studio((panel(50, 25, 16, 0.95),), (0.05, 0.05, 0.05)),
+        "key-right": studio((panel(-50, 25, 16, 0.95),), (0.05, 0.05, 0.05)),
+        "top": studio((panel(0, 75, 20, 1.0),), (0.07, 0.07, 0.07)),
+        "rim": studio((panel(130, 20, 14, 1.1), panel(-130, 20, 14, 1.1)), (0.12, 0.12, 0.12)),
+        "overcast": overcast((1.1, 1.1, 1.1), (0.2, 0.2, 0.2)),
+    }

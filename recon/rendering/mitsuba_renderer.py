@@ -7,7 +7,7 @@ environment map: the studio's panels, or spherical harmonics through :func:`reco
 
 from __future__ import annotations
 
-from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from recon.errors import AssetError, UsageError
 from recon.fitting.camera import Camera
 from recon.fitting.lighting import SphericalHarmonicsLighting
-from recon.rendering.denoise import denoise
 from recon.rendering.environment import bake
-from recon.rendering.gbuffer import lash_layer, shade_view
 from recon.rendering.parts import Surface, surface_of
+from recon.rendering.path_traced import albedo_view, finished
 from recon.rendering.scene import ENCLOSED, Part, Scene
-from recon.rendering.view import View
+from recon.rendering.view import View, allowed_threads
 
 VARIANT = "scalar_rgb"
 _DEPTH = 4  # bounces beyond the third are lost in the noise on a head
@@ -39,6 +38,11 @@ def load_mitsuba() -> Any:
         import mitsuba
 
         mitsuba.set_variant(VARIANT)
+        if (threads := allowed_threads()) is not None:
+            import drjit
+
+            # With one, Dr.Jit has no thread besides the caller's, and writing an EXR waits for another for ever.
+            drjit.set_thread_count(max(2, threads))
     except ImportError as error:
         raise AssetError(
             f"the renderer 'mitsuba' needs the package mitsuba, which cannot be imported here ({error}): "
@@ -189,6 +193,22 @@ class MitsubaRenderer:
         self.seed = seed
         self.denoised = denoised
 
+    @property
+    def version(self) -> str:
+        """Of the package mitsuba."""
+        return version("mitsuba")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What a picture depends on besides scene, camera and light."""
+        return {
+            "samples": self.samples,
+            "seed": self.seed,
+            "denoised": self.denoised,
+            "variant": VARIANT,
+            "bounces": _DEPTH - 1,
+        }
+
     def render(
         self,
         scene: Scene,
@@ -210,18 +230,10 @@ class MitsubaRenderer:
             for p in solid
         }
         light = environment_emitter(mi, bake(lighting))
-        # Under even white light of radiance 1 the g-buffer shows the albedo itself.
-        seen = shade_view(scene, camera, SphericalHarmonicsLighting.ambient(), supersample=3, lashes=False)
+        seen = albedo_view(scene, camera)
         pixels = trace(mi, shapes, camera, light, self.samples, self.seed)
         self._refine(pixels, mi, shapes, camera, light, seen)
-        alpha = np.clip(pixels[..., 3], 0, 1)
-        radiance = np.where(alpha[..., None] > 0, pixels[..., :3] / np.maximum(pixels[..., 3:], 1e-6), 0)
-        if self.denoised:
-            radiance = self._denoise(radiance, alpha, seen)
-        if lashes:
-            cover, colour = lash_layer(scene, camera, lighting)
-            radiance = radiance * (1 - cover[..., None]) + colour * cover[..., None]
-        return replace(seen, radiance=radiance.astype(np.float32), alpha=alpha.astype(np.float32))
+        return finished(scene, camera, lighting, pixels, self.denoised, lashes, seen)
 
     def _refine(
         self, pixels: NDArray[np.float32], mi: Any, shapes: dict[str, Any], camera: Camera, light: Any, seen: View
@@ -241,16 +253,3 @@ class MitsubaRenderer:
             box = (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1)
             again = trace(mi, shapes, camera, light, _REFINEMENT * self.samples, self.seed, box)
             pixels[box[0] : box[1], box[2] : box[3]] = again
-
-    @staticmethod
-    def _denoise(radiance: NDArray[np.float32], alpha: NDArray[np.float32], seen: View) -> NDArray[np.float32]:
-        model = seen.scene.model
-        glossy = [i for i, n in enumerate(model.material_names) if surface_of(model, n) in ENCLOSED]
-        shown = np.maximum(seen.triangle, 0)
-        hit = seen.triangle >= 0
-        inside = (alpha > 0) & (seen.alpha > 0) & ~(hit & np.isin(model.triangle_material[shown], glossy))
-        position = np.einsum("hwcx,hwc->hwx", seen.scene.vertices[model.triangles[shown]], seen.barycentric)
-        # At the silhouette, where the smooth normal turns away from the camera, paths end in the dark inside the head.
-        towards = seen.camera.centre - position
-        facing = np.einsum("hwx,hwx->hw", towards / np.linalg.norm(towards, axis=-1, keepdims=True), seen.normal)
-        return denoise(radiance, seen.radiance, position, seen.normal, inside, inside & hit & (facing > 0.1))

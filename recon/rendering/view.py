@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +54,16 @@ class Renderer(Protocol):
 
     name: str
 
+    @property
+    def version(self) -> str:
+        """Of the library that draws; recorded with every picture."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """What a picture depends on besides scene, camera and light, in the types of JSON; recorded with it."""
+        ...
+
     def render(
         self,
         scene: Scene,
@@ -61,3 +73,9 @@ class Renderer(Protocol):
     ) -> View:
         """A view under ``camera`` and ``lighting`` (the scene's own where None). Deterministic."""
         ...
+
+
+def allowed_threads() -> int | None:
+    """How many threads a renderer may use: ``OMP_NUM_THREADS``, which worker processes are given; None for all."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) > 0 else None

@@ -8,22 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.errors import InputError, UsageError
-from recon.face_model.model import MorphableModel
-from recon.fitting.camera import Camera
 from recon.rendering.compositing import composite, over_background
-from recon.rendering.environment import standard_studio
 from recon.rendering.gbuffer import GBufferRenderer
 from recon.rendering.scene import Scene
 from recon.rendering.view import Renderer, View
+from recon.rendering.view_sets import view_named
 
 Float = NDArray[np.float32]
-
-# Degrees by which the camera stands towards the subject's left.
-STUDIO_VIEWS = {"front": 0.0, "three_quarter": 35.0, "three_quarter_right": -35.0}
-VIEWS = ("fitted", *STUDIO_VIEWS)
-
-# 1.2 m: the distance of the synthetic trial and of portrait practice; nearer, the nose grows.
-_DISTANCE_METRES = 1.2
 
 # iBUG landmarks whose weighted mean marks the middle of a crop, on the subject's left and right. The weights are
 # ours: they were chosen so that a crop a quarter of the face wide shows skin alone.
@@ -43,32 +34,11 @@ _CROPS: dict[str, dict[str, dict[int, float]]] = {
 }
 
 
-def studio_camera(model: MorphableModel, vertices: Float, yaw: float, width: int, height: int) -> Camera:
-    """A portrait camera 1.2 m from the face, turned ``yaw`` degrees towards the subject's left.
-
-    The face (landmarks, from brows to chin) takes 55 % of the picture's smaller side, so that faces of all sizes and
-    all methods are framed alike.
-    """
-    landmarks = model.landmarks(vertices)
-    brow, chin = landmarks[17:27].mean(axis=0), landmarks[8]
-    eyes = landmarks[[36, 45]].mean(axis=0)
-    span = float(np.linalg.norm(brow - chin))
-    target = np.array([eyes[0], 0.5 * (brow[1] + chin[1]) + 0.22 * span, eyes[2] - 0.35 * span])
-    angle = np.radians(yaw)
-    forward = -np.array([np.sin(angle), 0.0, np.cos(angle)])
-    right = np.cross(forward, [0.0, 1.0, 0.0])
-    right /= np.linalg.norm(right)
-    rotation = np.stack([right, np.cross(forward, right), forward])
-    distance = _DISTANCE_METRES / model.metres_per_unit
-    focal = 0.46 * min(width / 0.8, height) * distance / span
-    return Camera(rotation, -rotation @ (target - distance * forward), focal, (width / 2, height / 2), width, height)
-
-
 def render_view(scene: Scene, name: str, width: int = 512, height: int = 640, renderer: Renderer | None = None) -> View:
-    """The view called ``name``: ``fitted`` (the scene's camera and light) or one of ``STUDIO_VIEWS``.
+    """The view called ``name``, see :mod:`recon.rendering.view_sets`.
 
     Args:
-        width, height: of studio views, pixels; the fitted view has the photograph's size.
+        width, height: pixels; the fitted view has the photograph's size.
         renderer: draws it; the g-buffer renderer where None.
 
     Raises:
@@ -78,10 +48,8 @@ def render_view(scene: Scene, name: str, width: int = 512, height: int = 640, re
     if name == "fitted":
         # Lashes are left out: the photograph keeps its own, and ours would fall on the skin around them.
         return drawn_by.render(scene, lashes=False)
-    if name not in STUDIO_VIEWS:
-        raise UsageError(f"unknown view '{name}'. Known: {', '.join(VIEWS)}.")
-    camera = studio_camera(scene.model, scene.vertices, STUDIO_VIEWS[name], width, height)
-    return drawn_by.render(scene, camera, standard_studio())
+    wanted = view_named(name)
+    return drawn_by.render(scene, wanted.camera(scene.model, scene.vertices, width, height), wanted.light())
 
 
 def standard_view(

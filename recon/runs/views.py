@@ -14,16 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.colour import srgb_to_linear
+from recon.errors import InputError
 from recon.face_model.model import MorphableModel
 from recon.fitting.camera import Camera
 from recon.fitting.fit import Fit
+from recon.fitting.lighting import SphericalHarmonicsLighting
+from recon.images import read_png
 from recon.methods.contract import Reconstruction
 from recon.rendering import RENDERERS
 from recon.rendering.compositing import composite, face_alpha, over_background
 from recon.rendering.export import write_glb
 from recon.rendering.gbuffer import GBufferRenderer, shade_view
+from recon.rendering.parts import part_topologies
 from recon.rendering.scene import Scene
-from recon.rendering.view import Renderer
+from recon.rendering.view import Renderer, View
 from recon.rendering.views import region_centre, render_view
 
 Box = tuple[int, int, int, int]
@@ -81,16 +86,25 @@ class FittedView:
 def fitted_view(
     photograph: NDArray[np.float32], scene: Scene, mask: NDArray[np.bool_], hidden: NDArray[np.bool_], renderer: str
 ) -> FittedView:
-    """The head under its own camera and light over the photograph.
+    """The head under its own camera and light over the photograph, see :func:`over_photograph`.
 
     Args:
-        photograph: ``(h, w, 3)`` float32 sRGB-encoded, cropped like the scene's camera.
+        renderer: registry name.
+    """
+    return over_photograph(photograph, render_view(scene, "fitted", renderer=_renderer(renderer)), mask, hidden)
+
+
+def over_photograph(
+    photograph: NDArray[np.float32], view: View, mask: NDArray[np.bool_], hidden: NDArray[np.bool_]
+) -> FittedView:
+    """A view under the photograph's own camera, laid over it.
+
+    Args:
+        photograph: ``(h, w, 3)`` float32 sRGB-encoded, cropped like the view's camera.
         mask: ``(S, S)`` bool: texels that the method vouches for; elsewhere the photograph stays.
         hidden: ``(h, w)`` bool: pixels that the protocol withheld; the whole rendered head is shown there, eyes and
             all, because there is no photograph to show.
-        renderer: registry name.
     """
-    view = render_view(scene, "fitted", renderer=_renderer(renderer))
     base = photograph
     if hidden.any():
         base = np.where(hidden[..., None], over_background(view), base)
@@ -148,3 +162,62 @@ def at_texels(mask: NDArray[np.bool_], uv: NDArray[np.float32]) -> NDArray[np.bo
 def write_head(path: Path, scene: Scene) -> None:
     """The textured mesh as GLB."""
     write_glb(path, scene)
+
+
+def read_vertices(path: Path, model: MorphableModel, base: NDArray[np.floating]) -> NDArray[np.float32]:
+    """``(V, 3)`` float32 vertices of a head that :func:`write_head` wrote, model frame and unit.
+
+    Args:
+        base: ``(V, 3)`` positions of vertices that belong to no drawn part, and so are not in the file.
+
+    Raises:
+        InputError: the file cannot be read, or is not of this face model.
+    """
+    import trimesh
+
+    try:
+        loaded = trimesh.load_scene(path, file_type="glb", process=False).geometry
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise InputError(f"'{path}' cannot be read ({error}): delete its folder and run again.") from error
+    vertices = np.array(base, np.float32)
+    for part in part_topologies(model):
+        mesh = loaded.get(part.name)
+        if mesh is None or len(mesh.vertices) != len(part.vertex_ids):
+            raise InputError(
+                f"'{path}' does not hold the part '{part.name}' of face model '{model.name}': delete its folder and "
+                "run again."
+            )
+        vertices[part.vertex_ids] = np.asarray(mesh.vertices, np.float64) / model.metres_per_unit
+    return vertices
+
+
+def camera_from_record(record: Mapping[str, Any]) -> Camera:
+    """The camera that ``reference.json`` describes."""
+    principal = record["principal"]
+    return Camera(
+        np.asarray(record["rotation"], np.float64),
+        np.asarray(record["translation"], np.float64),
+        float(record["focal"]),
+        (float(principal[0]), float(principal[1])),
+        int(record["width"]),
+        int(record["height"]),
+    )
+
+
+def scene_from_folder(model: MorphableModel, result: Path, reference: Mapping[str, Any]) -> Scene:
+    """The scene of a result as the run folder holds it: camera and light are those of the fit, for every method.
+
+    Args:
+        result: folder with ``albedo.png`` and ``head.glb``.
+        reference: content of ``reference.json``; the camera is that of its crop.
+
+    Raises:
+        InputError: a file cannot be read or is not of this face model.
+    """
+    fit = reference["fit"]
+    base = model.vertices(np.asarray(fit["identity"], np.float32), np.asarray(fit["expression"], np.float32))
+    vertices = read_vertices(result / "head.glb", model, base)
+    albedo = srgb_to_linear(read_png(result / "albedo.png").astype(np.float32))
+    left, top, right, bottom = reference["crop"]
+    camera = cropped_camera(camera_from_record(fit["camera"]), (left, top, right, bottom))
+    return Scene(model, vertices, albedo, camera, SphericalHarmonicsLighting(np.asarray(fit["lighting"], np.float64)))

@@ -1,0 +1,159 @@
+"""The command ``mesoface render``: more pictures of a run that exists."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from recon.runs.pictures import PictureSummary
+
+DEFAULT_VIEWS = "fitted,turntable,closeup,relight"
+# More lines than this bury what matters; a program gets them all.
+_MOST_REASONS = 8
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--renderer", default="mitsuba", show_default=True, help="gbuffer (fast), mitsuba or cycles.")
+@click.option("--views", default=DEFAULT_VIEWS, show_default=True,
+              help="Sets (also: studio) or single views such as relight-top; comma-separated.")  # fmt: skip
+@click.option("--methods", default="", metavar="A,B,C", help="Methods to draw; default: all of the run.")
+@click.option("--protocols", default="", metavar="A,B,C", help="Protocols to draw; default: all of the run.")
+@click.option("--subjects", default="", metavar="A,B,C", help="Subjects to draw; default: all of the run.")
+@click.option("--samples", type=click.IntRange(1, 65536), help="Paths a pixel; default: the renderer's own.")
+@click.option("--size", default="512x640", show_default=True, metavar="WxH",
+              help="Pixels; 'fitted' has the photograph's own.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: what cores and memory allow.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bars; only what failed.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary for programs.")
+def render(
+    run: Path,
+    renderer: str,
+    views: str,
+    methods: str,
+    protocols: str,
+    subjects: str,
+    samples: int | None,
+    size: str,
+    jobs: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Draw more pictures of the run folder RUN, with any renderer, in the standard views.
+
+    \b
+    fitted      over the photograph, with its camera and light
+    turntable   seven cameras from 60° right to 60° left
+    closeup     cheeks, eyes and mouth
+    relight     five fixed lights
+    studio      front and 35° to either side
+
+    They lie in RUN/results/METHOD/PROTOCOL/SUBJECT/views/RENDERER as PNG, as EXR (linear, high dynamic range), and as
+    JSON that says how they were made. May be stopped and run again: what is finished is kept.
+    """
+    from recon.errors import EXIT_DONE, EXIT_PARTIAL
+    from recon.progress import be_quiet, stages
+    from recon.runs.pictures import PictureOrder, render_run
+
+    width, height = parse_size(size)
+    order = PictureOrder(run, renderer, parse_views(views), width, height, samples)
+    if quiet:
+        be_quiet()
+    with stages() as progress:
+        summary = render_run(order, progress, split(methods), split(protocols), split(subjects), jobs)
+    if as_json:
+        click.echo(json.dumps(for_programs(summary), indent=2, ensure_ascii=False))
+    else:
+        print_summary(summary, quiet)
+    return EXIT_PARTIAL if summary.failed else EXIT_DONE
+
+
+def draw_views(run: Path, renderer: str, views: str, jobs: int | None = None) -> PictureSummary | None:
+    """The views that ``mesoface run --views`` asks for, drawn once the run is made; None for the default, ``fitted``
+    by the g-buffer, which every result has already.
+
+    Raises:
+        UsageError: an unknown view or renderer.
+    """
+    from recon.progress import stages
+    from recon.runs.pictures import PictureOrder, render_run
+
+    names = parse_views(views)
+    if names == ("fitted",):
+        return None
+    with stages() as progress:
+        return render_run(PictureOrder(run, renderer, names), progress, jobs=jobs)
+
+
+def split(text: str) -> tuple[str, ...]:
+    """The names in a comma-separated list, each once, in the order given."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def parse_views(text: str) -> tuple[str, ...]:
+    """``fitted,closeup`` → the names of all views of these sets.
+
+    Raises:
+        UsageError: an unknown name, or none.
+    """
+    from recon.rendering.view_sets import chosen_views
+
+    return chosen_views(split(text))
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``512x640`` → width and height.
+
+    Raises:
+        UsageError: not of that form.
+    """
+    from recon.errors import UsageError
+
+    found = re.fullmatch(r"(\d{1,5})[x×X](\d{1,5})", text.strip())
+    if found is None:
+        raise UsageError(f"--size {text}: write width and height in pixels, for example 512x640.")
+    return int(found[1]), int(found[2])
+
+
+def for_programs(summary: PictureSummary) -> dict[str, object]:
+    """The summary in the types of JSON."""
+    return {
+        "run": str(summary.folder.path),
+        "made": len(summary.made),
+        "kept": summary.kept,
+        "seconds_per_picture": round(summary.seconds, 2),
+        "failed": [
+            {
+                "method": outcome.key.method,
+                "protocol": outcome.key.protocol,
+                "subject": outcome.key.subject,
+                "view": outcome.view,
+                "message": outcome.message,
+            }
+            for outcome in summary.failed
+        ],
+    }
+
+
+def print_summary(summary: PictureSummary, quiet: bool) -> None:
+    """What was made, and what failed and why, each reason once."""
+    if not quiet:
+        pace = f", {summary.seconds:.1f} s a picture" if summary.made else ""
+        click.echo(f"{summary.folder.path}: {len(summary.made)} pictures made{pace}; {summary.kept} were there already")
+    reasons: dict[str, list[str]] = {}
+    for outcome in summary.failed:
+        reasons.setdefault(outcome.message, []).append(str(outcome))
+    for reason, pictures in list(reasons.items())[:_MOST_REASONS]:
+        shown: Sequence[str] = pictures[:4]
+        more = " …" if len(pictures) > 4 else ""
+        click.echo(f"failed ({len(pictures)}): {', '.join(shown)}{more}\n  {reason}", err=True)
+    if len(reasons) > _MOST_REASONS:
+        click.echo(f"and {len(reasons) - _MOST_REASONS} more reasons; --json lists them all", err=True)
+    if summary.failed:
+        click.echo("Run the same command again to try what failed once more.", err=True)
