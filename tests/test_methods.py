@@ -288,7 +288,7 @@ def test_lightstage_needs_a_capture_that_fits(
         with pytest.raises(InputError, match=r"gil\.png"):
             method.reconstruct(photograph, wrong)
     np.save(truth.albedo, skin_texture(0, 64))
-    with pytest.raises(InputError, match=r"--size 64"):
+    with pytest.raises(InputError, match=r"albedo\.npy' is \(64, 64, 3\) and 'mask\.npy'"):
         method.reconstruct(photograph, replace(context, truth=truth))
 
 

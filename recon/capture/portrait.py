@@ -75,7 +75,7 @@ class ShownScan:
 def frontal_camera(centre: NDArray[np.floating], distance: float, span: float, width: int, height: int) -> Camera:
     """A camera at ``distance`` before ``centre``, looking along −z, that sees ``span`` over its height there."""
     rotation = np.diag([1.0, -1.0, -1.0])
-    eye = np.asarray(centre, np.float64) + [0, 0, distance]
+    eye = np.asarray(centre, np.float64) + np.array([0, 0, distance])
     focal = height * distance / span
     return Camera(rotation, -rotation @ eye, focal, (width / 2, height / 2), width, height)
 

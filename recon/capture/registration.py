@@ -65,6 +65,13 @@ class ScanLandmarks:
     points: Float
     origin: str = "given"
 
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """``(68,)`` bool: those that registration can use."""
+        known = np.asarray(np.isfinite(self.points).all(axis=1), bool)
+        known[JAW] = False
+        return known
+
 
 @dataclass(frozen=True)
 class Residual:
@@ -129,6 +136,21 @@ def best_similarity(source: Float, target: Float, with_scale: bool) -> Float:
     return transform
 
 
+def guessed_unit(landmarks: ScanLandmarks, model: MorphableModel, choices: tuple[float, ...]) -> float | None:
+    """Which of ``choices`` (millimetres in a unit) makes the face as large as the model's, within a quarter; else None.
+
+    Adults' faces differ by a tenth in size, units by factors of 2.5 and more.
+    """
+    known = landmarks.known
+    if int(known.sum()) < _LEAST_LANDMARKS:
+        return None
+    target = model.landmarks(model.mean).astype(np.float64)[known]
+    similarity = best_similarity(landmarks.points[known], target, with_scale=True)
+    millimetres = float(np.cbrt(np.linalg.det(similarity[:3, :3]))) * model.metres_per_unit * 1000
+    nearest = min(choices, key=lambda unit: abs(np.log(millimetres / unit)))
+    return nearest if abs(np.log(millimetres / nearest)) < np.log(1.25) else None
+
+
 def register(
     scan: Scan, landmarks: ScanLandmarks, model: MorphableModel, millimetres_per_unit: float | None
 ) -> Registration:
@@ -142,8 +164,7 @@ def register(
     Raises:
         FitError: too few landmarks, or the shapes do not meet.
     """
-    known = np.isfinite(landmarks.points).all(axis=1)
-    known[JAW] = False
+    known = landmarks.known
     if int(known.sum()) < _LEAST_LANDMARKS:
         raise FitError(
             f"{scan.name}: only {int(known.sum())} landmarks between brows and mouth are known on the scan, "
@@ -151,7 +172,8 @@ def register(
         )
     unit = 0.001 / model.metres_per_unit  # model units in a millimetre
     free_scale = millimetres_per_unit is None
-    scale = np.diag([*(3 * [1.0 if free_scale else millimetres_per_unit * unit]), 1.0])  # type: ignore[operator]
+    size = 1.0 if millimetres_per_unit is None else millimetres_per_unit * unit
+    scale = np.diag(np.array([size, size, size, 1.0]))
     scaled = landmarks.points @ scale[:3, :3]
     start = best_similarity(scaled[known], model.landmarks(model.mean).astype(np.float64)[known], free_scale) @ scale
     work = _Work.of(scan, landmarks, known, model, unit)
@@ -178,9 +200,7 @@ class _Work:
     face: NDArray[np.bool_]
 
     @staticmethod
-    def of(
-        scan: Scan, landmarks: ScanLandmarks, known: NDArray[np.bool_], model: MorphableModel, unit: float
-    ) -> _Work:
+    def of(scan: Scan, landmarks: ScanLandmarks, known: NDArray[np.bool_], model: MorphableModel, unit: float) -> _Work:
         owner = np.zeros(len(model.mean), bool)
         owner[np.unique(model.triangles[model.uv_triangle_ids])] = True
         for name in _UNSEEN:
@@ -224,9 +244,7 @@ class _Placed:
         return nearest, normal, agree & ~rim & (nearest.distance < reach)
 
 
-def _fit_shape(
-    work: _Work, start: Float, free_scale: bool
-) -> tuple[Float, NDArray[np.float32], NDArray[np.float32]]:
+def _fit_shape(work: _Work, start: Float, free_scale: bool) -> tuple[Float, NDArray[np.float32], NDArray[np.float32]]:
     """Step 2: similarity from the scan to the model's frame, identity and expression."""
     model, unit = work.model, work.unit
     identity = np.zeros(len(model.identity_basis))
@@ -245,8 +263,6 @@ def _fit_shape(
     return transform, identity.astype(np.float32), expression.astype(np.float32)
 
 
-
-
 def _basis_at(work: _Work, index: NDArray[np.intp]) -> Float:
     """``(K + E, N, 3)`` displacements of vertices by unit coefficients."""
     model = work.model
@@ -258,7 +274,8 @@ def _landmark_rows(work: _Work, placed: _Placed, shape: Float) -> list[tuple[Flo
     spread = max(work.doubt, 1.0 * work.unit)
     corners, weights = model.landmark_triangles[work.known], model.landmark_barycentric[work.known]
     points = np.einsum("lcx,lc->lx", shape[corners], weights)
-    basis = np.einsum("klcx,lc->klx", _basis_at(work, corners.ravel()).reshape(-1, len(corners), 3, 3), weights)
+    at_corners = _basis_at(work, corners.ravel().astype(np.intp)).reshape(-1, len(corners), 3, 3)
+    basis = np.asarray(np.einsum("klcx,lc->klx", at_corners, weights.astype(np.float64)), np.float64)
     rows = []
     for axis in range(3):
         direction = np.zeros_like(points)

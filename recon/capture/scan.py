@@ -57,7 +57,7 @@ class Scan:
     @cached_property
     def normals(self) -> NDArray[np.float64]:
         """``(V, 3)`` unit normals of the skin where a vertex belongs to it, else of the whole."""
-        everywhere = vertex_normals(self.vertices.astype(np.float64), self.triangles)  # type: ignore[arg-type]
+        everywhere = vertex_normals(self.vertices, self.triangles)  # type: ignore[arg-type]
         of_skin = np.unique(self.triangles[self.skin])
         found = vertex_normals(self.vertices, self.triangles[self.skin])  # type: ignore[arg-type]
         everywhere[of_skin] = found[of_skin]

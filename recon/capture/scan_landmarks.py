@@ -19,6 +19,7 @@ from recon.data.subject import Photograph
 from recon.errors import FaceNotFoundError, InputError
 from recon.fitting.camera import Camera
 from recon.fitting.landmarks import Landmarks, detect_landmarks
+from recon.rendering.rays import RayScene
 
 AXES = ("+x", "-x", "+y", "-y", "+z", "-z")
 """How ``subject.toml`` names directions of the scan's frame."""
@@ -70,9 +71,7 @@ def _axis(name: str) -> NDArray[np.float64]:
     return found
 
 
-def find_face(
-    scan: Scan, albedo: NDArray[np.float32] | None, orientation: tuple[str, str] | None = None
-) -> FoundFace:
+def find_face(scan: Scan, albedo: NDArray[np.float32] | None, orientation: tuple[str, str] | None = None) -> FoundFace:
     """The landmarks of ``scan``.
 
     Args:
@@ -117,7 +116,7 @@ def _look(
     if first is None:
         return None
     # Nearer, and at the size that the landmark regressor likes; perspective as in the photographs that it knows.
-    points = _cast_back(shown, camera, first.points)
+    points = cast_back(shown.scan, shown.rays, camera, first.points)
     if int(np.isfinite(points[:, 0]).sum()) < 20:
         return None
     width = float(np.nanmax(points[:, 0]) - np.nanmin(points[:, 0]))
@@ -125,7 +124,7 @@ def _look(
     found = _detect(shown, close, scan.name)
     if found is None:
         return None
-    points = _cast_back(shown, close, found.points)
+    points = cast_back(shown.scan, shown.rays, close, found.points)
     points[JAW] = np.nan  # the contour of this one picture, not places on the skin
     return FoundFace(ScanLandmarks(points @ rotation, "detected"), names, rotation, found.score)
 
@@ -138,14 +137,21 @@ def _detect(shown: ShownScan, camera: Camera, name: str) -> Landmarks | None:
         return None
 
 
-def _cast_back(shown: ShownScan, camera: Camera, pixels: NDArray[np.floating]) -> NDArray[np.float64]:
-    """``(68, 3)`` places of the skin behind pixel positions; NaN where there is none."""
+def cast_back(scan: Scan, rays: RayScene, camera: Camera, pixels: NDArray[np.floating]) -> NDArray[np.float64]:
+    """``(N, 3)`` float64 places of the skin behind pixel positions ``(N, 2)``; NaN where there is none.
+
+    Args:
+        rays: of all of the scan's triangles.
+        camera: in the scan's frame.
+    """
     direction = camera.pixel_rays(pixels[:, 0], pixels[:, 1])
-    hits = shown.rays.first_hit(camera.centre, direction)
-    scan = shown.scan
+    hits = rays.first_hit(camera.centre, direction)
     good = hits.triangle >= 0
     good &= scan.skin[np.maximum(hits.triangle, 0)]
+    # Through the openings of eyes and mouth a ray may meet the inside of the back of the head.
+    corners = scan.vertices[scan.triangles[np.maximum(hits.triangle, 0)]]
+    outwards = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    good &= np.einsum("nx,nx->n", outwards, direction) < 0
     points = np.full((len(pixels), 3), np.nan)
-    corners = scan.triangles[hits.triangle[good]]
-    points[good] = np.einsum("ncx,nc->nx", scan.vertices[corners], hits.barycentric[good])
+    points[good] = np.einsum("ncx,nc->nx", corners[good], hits.barycentric[good])
     return points

@@ -196,7 +196,7 @@ def object_normals(texture: Float, partners: Partners, space: str) -> Float:
         space: ``tangent`` (x along u, y along v, z out of the surface: OpenGL's convention) or ``object`` (the scan's
             own frame).
     """
-    local = 2 * transfer_map(texture, partners)[partners.mask] - 1
+    local = 2.0 * transfer_map(texture, partners)[partners.mask].astype(np.float64) - 1
     if space == "tangent":
         local = _from_tangent(local, partners)
     turned = local @ partners.rotation.T
@@ -204,7 +204,7 @@ def object_normals(texture: Float, partners: Partners, space: str) -> Float:
     return partners.laid_out(turned)
 
 
-def _from_tangent(local: NDArray[np.floating], partners: Partners) -> NDArray[np.float64]:
+def _from_tangent(local: NDArray[np.float64], partners: Partners) -> NDArray[np.float64]:
     """Tangent-space vectors ``(N, 3)`` in the scan's frame; the tangent follows u over each triangle."""
     scan = partners.scan
     corners = scan.vertices[scan.triangles[partners.triangle]]

@@ -24,6 +24,7 @@ DATASETS: Registry[Adapter] = Registry(
         "folder": "recon.data.folder:load_folder",
         "london": "recon.data.london:load_london",
         "chicago": "recon.data.chicago:load_chicago",
+        "light-stage": "recon.data.light_stage:load_light_stage",
         "demo": "recon.data.demo:load_demo",
     },
 )

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from recon.face_model.model import MorphableModel
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,25 @@ class GroundTruth:
         albedo: ``.npy`` ``(S, S, 3)`` float16 or float32 linear RGB, row 0 at v = 1.
         mask: ``.npy`` ``(S, S)`` bool: where the albedo is known.
         vertices: ``.npy`` ``(V, 3)`` float32, or None.
+        maps: further ``.npy`` maps ``(S, S, C)`` by kind: ``specular`` (linear RGB), ``roughness``, ``normal`` (unit,
+            model frame), ``displacement``.
+        record: JSON about how the truth was made, for captures with the registration residual; or None.
     """
 
     face_model: str
     albedo: Path
     mask: Path
     vertices: Path | None = None
+    maps: Mapping[str, Path] = field(default_factory=dict)
+    record: Path | None = None
+
+
+class TruthSource(Protocol):
+    """Makes the ground truth for whatever face model and size a run has; must be picklable."""
+
+    def truth(self, model: MorphableModel, size: int) -> GroundTruth:
+        """The truth in the UV square of ``model`` at ``size`` texels; kept on disk, so that it is made once."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -72,6 +89,7 @@ class Subject:
         landmarks: ``(68, 2)`` float32 pixel positions where the source supplies them, else None.
         truth: ground truth where it exists, else None.
         synthetic: whether the subject is computer-made.
+        capture: makes the ground truth where that depends on the face model, else None; see :meth:`truth_for`.
     """
 
     id: str
@@ -82,6 +100,15 @@ class Subject:
     landmarks: NDArray[np.float32] | None = field(default=None, compare=False)
     truth: GroundTruth | None = None
     synthetic: bool = False
+    capture: TruthSource | None = field(default=None, compare=False)
+
+    def truth_for(self, model: MorphableModel, size: int) -> GroundTruth | None:
+        """The ground truth for a run with ``model`` at ``size`` texels; of a capture it is made now (some seconds).
+
+        Raises:
+            InputError: the capture cannot be used.
+        """
+        return self.truth if self.capture is None else self.capture.truth(model, size)
 
 
 @dataclass(frozen=True)

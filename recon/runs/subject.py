@@ -122,9 +122,10 @@ class SubjectWorker:
             StorageError: the disk is full or cannot be written.
         """
         try:
-            photograph = read_photograph(task.subject.photograph)
-            database = self._database_for(task.subject, photograph)
-            self._write_subject(task.subject, photograph)
+            subject = replace(task.subject, truth=task.subject.truth_for(self.model, self.order.size))
+            photograph = read_photograph(subject.photograph)
+            database = self._database_for(subject, photograph)
+            self._write_subject(subject, photograph)
         except StorageError:
             raise
         except Exception as error:
@@ -134,14 +135,14 @@ class SubjectWorker:
         for protocol, methods in task.work:
             keys = [ResultKey(name, protocol.name, task.subject.id) for name in methods]
             try:
-                prepared = self._prepare(task.subject, photograph, protocol, database, landmarks)
+                prepared = self._prepare(subject, photograph, protocol, database, landmarks)
             except StorageError:
                 raise
             except Exception as error:
                 self._fail_all(keys, error, report)
                 continue
             for key in keys:
-                report(self._attempt(key, task.subject, photograph, prepared, database))
+                report(self._attempt(key, subject, photograph, prepared, database))
 
     def _database_for(self, subject: Subject, photograph: Photograph) -> TextureDatabase | None:
         """The database without this person, by id and by photograph; checked, not trusted."""
@@ -164,7 +165,7 @@ class SubjectWorker:
         """The undegraded photograph and what is known of the subject, once."""
         folder = self.folder.reference(subject.id)
         known = folder / "subject.json"
-        record = {
+        record: dict[str, Any] = {
             "id": subject.id,
             "source": subject.source,
             "photograph": subject.photograph.name,
@@ -190,6 +191,8 @@ class SubjectWorker:
             truth = np.load(subject.truth.albedo).astype(np.float32)
             write_png(folder / "truth.png", linear_to_srgb(truth))
             write_png(folder / "truth_mask.png", np.load(subject.truth.mask).astype(bool))
+            if subject.truth.record is not None:
+                record["truth"] = read_json(subject.truth.record)
         write_png(folder / "photo.png", photograph.srgb)
         write_json(known, record)
 
