@@ -29,6 +29,8 @@ _LEAST_PATCH = 4
 _TOLD = 0.25
 # Skin narrower than twice this is not copied, texels at 512².
 _PIECE = 3.0
+# So many people's textures are in memory at once.
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +109,7 @@ def patch_library(database: TextureDatabase, patch: int, overlap: int, modes: in
     detail = database.derived("patch-detail", lambda: _log_detail(details))
     valid = np.stack([_in_one_piece(mask, domain.scale) for mask in details.valid])
     roughness = np.stack([_roughness(detail, valid, corner, side) for corner in corners])
-    people = np.asarray(database.derived("pca-coefficients", lambda: _global_coefficients(database)))
+    people = _global_coefficients(database)
     return PatchLibrary(
         domain.skin, detail, valid, corners, side, strip, details, mean, basis, coefficients, roughness, people
     )
@@ -164,12 +166,17 @@ def _roughness(
 
 
 def _global_coefficients(database: TextureDatabase) -> NDArray[np.float32]:
-    """``(N, K)`` coefficients of everybody's complete texture in the global model, whose basis is orthogonal."""
+    """``(N, K)`` coefficients of everybody's complete texture in the global model, whose basis is orthogonal.
+
+    Not kept on disk: they must be those of the very model that is fitted to the photograph.
+    """
     flat = database.pca.basis.reshape(len(database.pca.basis), database.pca.mean.size)
     squared = np.maximum(np.einsum("kd,kd->k", flat, flat), 1e-12)
-    mean = database.pca.mean.ravel()
-    rows = [flat @ (texture.astype(np.float32).ravel() - mean) / squared for texture in database.textures]
-    return np.stack(rows).astype(np.float32)
+    mean, rows = database.pca.mean.ravel(), []
+    for first in range(0, len(database), _AT_ONCE):
+        textures = database.textures[first : first + _AT_ONCE].astype(np.float32)
+        rows.append((textures.reshape(len(textures), -1) - mean) @ flat.T / squared)
+    return np.concatenate(rows).astype(np.float32)
 
 
 def _log_detail(details: DetailDatabase) -> NDArray[np.float16]:
