@@ -98,6 +98,6 @@ def normalised(vectors: Float) -> tuple[Float, Float]:
 
 
 def half_way(reflected: Float, view: Float) -> Float:
-    """Normals ``(..., 3)`` that mirror the unit direction ``view`` towards the camera into ``reflected`` (any length)."""
+    """Normals ``(..., 3)`` that mirror ``view``, the unit direction to the camera, into ``reflected`` (any length)."""
     towards = normalised(reflected)[0]
     return normalised(towards + view)[0]

@@ -1,9 +1,9 @@
 """Image files of a capture, pixel values as they are stored: EXR, 16-bit and 8-bit PNG, TIFF, JPEG.
 
 Photographs, which want colour management and upright display, are read by :mod:`recon.images`; here nothing is
-interpreted. EXR goes through the package OpenEXR, TIFF through ``tifffile``, and PNG and JPEG, of which Pillow would give
-8 bits a channel only, through Mitsuba's ``Bitmap``. (Mitsuba's own EXR writer can wait for itself without end where it
-shares a process with Embree.)
+interpreted. EXR goes through the package OpenEXR, TIFF through ``tifffile``, and PNG and JPEG, of which Pillow would
+give 8 bits a channel only, through Mitsuba's ``Bitmap``. (Mitsuba's own EXR writer can wait for itself without
+end where it shares a process with Embree.)
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def read_stored(path: Path) -> StoredImage:
         values = array.astype(np.float32)
         _check_finite(values, path)
     else:
-        values = array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
+        values = np.asarray(array.astype(np.float32) / (2**bits - 1), np.float32)
     return StoredImage(values, bits, floating)
 
 

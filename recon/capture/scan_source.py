@@ -10,8 +10,9 @@ from pathlib import Path
 
 from recon.capture.scan import MESH_SUFFIXES
 from recon.capture.scan_landmarks import upright
-from recon.capture.sequence_file import FILE, _Table, read_toml
+from recon.capture.sequence_file import FILE
 from recon.capture.texture_map import COLOURS, KINDS, MapFile
+from recon.capture.toml_table import Table, read_toml
 from recon.data.subject import Licence
 from recon.errors import InputError
 from recon.images import PHOTOGRAPH_SUFFIXES
@@ -96,7 +97,7 @@ def read_scan_folder(folder: Path) -> ScanSource:
         InputError: ``subject.toml`` cannot be used, or there is no mesh or no albedo.
     """
     path = folder / FILE
-    top = _Table(read_toml(path) if path.is_file() else {}, path, "the file's")
+    top = Table(read_toml(path) if path.is_file() else {}, path, "the file's")
     kind = top.take("kind", f'"{KIND}"', str, needed=False) or KIND
     if kind != KIND:
         raise top.wrong("kind", f'must be "{KIND}" or "gradient-sequence", not "{kind}"')
@@ -156,9 +157,9 @@ def _photograph_in(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _maps(top: _Table, folder: Path) -> dict[str, MapFile]:
+def _maps(top: Table, folder: Path) -> dict[str, MapFile]:
     """The maps that the file declares, and those that lie in the folder under their kind's name."""
-    declared = _Table(top.take("maps", "a table of maps", dict, needed=False) or {}, top.path, "[maps]")
+    declared = Table(top.take("maps", "a table of maps", dict, needed=False) or {}, top.path, "[maps]")
     found = {}
     for kind in KINDS:
         values = declared.take(kind, "a table", dict, needed=False)
@@ -167,7 +168,7 @@ def _maps(top: _Table, folder: Path) -> dict[str, MapFile]:
             if beside:
                 found[kind] = MapFile(beside[0])
             continue
-        table = _Table(values, top.path, f"[maps.{kind}]")
+        table = Table(values, top.path, f"[maps.{kind}]")
         path = table.file("file", folder, needed=False) or (beside[0] if beside else None)
         if path is None:
             raise table.wrong("file", "is missing: name the file")

@@ -11,7 +11,7 @@ their number. Every view comes with a report:
 - ``normal_length``: 5th, 50th and 95th percentile of the diffuse normals' length before it was made one. An open matt
   surface gives 1; less or more tells of occlusion, noise or wrong signs;
 - ``calibration``: ``checker`` with the errors of the fit, ``white``, or ``none``;
-- ``occlusion``: ``mesh`` where shadows were taken out, else ``none``;
+- ``occlusion``: ``mesh`` where shadows were taken out, else ``none``; ``trusted_where``: what ``mask`` demands;
 - ``notes``: sentences for people.
 """
 
@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from recon.capture.capture import Capture, CapturedView
 from recon.capture.colour_checker import chart_reflectances, fit_colours, patch_means
@@ -52,8 +53,10 @@ Mask = NDArray[np.bool_]
 LEAST_OPENNESS = 0.5
 """Surface that sees less of the stage than this is measured but not trusted: nostrils, lid creases, between lips."""
 
-_LENGTHS = (0.85, 1.15)
-"""Without a mesh: lengths of raw normals that are trusted."""
+LENGTH_TOLERANCE = 0.03
+"""Without a mesh, raw normals whose length, averaged over a few pixels, differs more from 1 are not trusted."""
+
+_LENGTH_BLUR = 2.0  # pixels, standard deviation: the light varies slowly, noise does not
 
 _MOST_CLIPPED = 0.05  # share of a mask in one image from which it counts as overexposed
 _DARK = 0.01  # of the bright parts of the full-on image: below it quotients are noise
@@ -276,8 +279,10 @@ def _gradients(images: _Images, sequence: SequenceFile) -> _Gradients:
 
 def _mean(sums: list[_Light]) -> _Light:
     """Full-on light where none was taken: the mean of what pairs of hemispheres add up to."""
-    specular = None if sums[0].specular is None else np.mean([s.specular for s in sums], axis=0, dtype=np.float32)  # type: ignore[misc]
-    return _Light(np.mean([s.diffuse for s in sums], axis=0, dtype=np.float32), specular, sums[0].clamped)
+    total = sums[0].plus(sums[1]).plus(sums[2])
+    third = np.float32(1 / 3)
+    specular = None if total.specular is None else np.asarray(third * total.specular, np.float32)
+    return _Light(np.asarray(third * total.diffuse, np.float32), specular, sums[0].clamped)
 
 
 def _process_view(sequence: SequenceFile, camera: CameraFiles, scan: Scan | None) -> CapturedView:
@@ -300,7 +305,7 @@ def _process_view(sequence: SequenceFile, camera: CameraFiles, scan: Scan | None
         mean = np.median(albedo[measured], axis=0) if calibration["by"] != "none" else np.zeros(3, np.float32)
         shadows = mesh_shadows(scan, camera.camera, mean, sequence.metres_per_unit, sequence.binary)
         albedo, normals = without_shadows(albedo, normals, shadows)
-    trusted = measured & _trusted(length, shadows)
+    trusted = measured & _trusted(length, measured, shadows)
     specular_albedo, specular_normals = _specular(gradients, matrix, camera)
     view = CapturedView(
         name=camera.name,
@@ -326,11 +331,13 @@ def _share(part: Mask, inside: Mask) -> float:
     return float((part & inside).sum() / inside.sum())
 
 
-def _trusted(length: Float, shadows: Shadows | None) -> Mask:
+def _trusted(length: Float, measured: Mask, shadows: Shadows | None) -> Mask:
     """Where the light is open enough: known from the mesh, else told by the length of the raw normals."""
     if shadows is not None:
         return np.asarray(shadows.covered & (shadows.openness >= LEAST_OPENNESS))
-    return np.asarray((length >= _LENGTHS[0]) & (length <= _LENGTHS[1]))
+    weight = gaussian_filter(measured.astype(np.float32), _LENGTH_BLUR)
+    smooth = gaussian_filter(np.where(measured, length, 0), _LENGTH_BLUR) / np.maximum(weight, 1e-6)
+    return np.asarray(np.abs(smooth - 1) <= LENGTH_TOLERANCE)
 
 
 def _specular(
@@ -389,6 +396,6 @@ def _report(
         "clamped_fraction": None if clamped is None else float(clamped[measured].mean()),
         "normal_length": [float(value) for value in np.percentile(length[measured], [5, 50, 95])],
         "occlusion": "none" if shadows is None else "mesh",
-        "least_openness": None if shadows is None else LEAST_OPENNESS,
+        "trusted_where": {"length_within": LENGTH_TOLERANCE} if shadows is None else {"openness": LEAST_OPENNESS},
         "notes": notes,
     }

@@ -39,7 +39,7 @@ Nothing about signs, axes, flips or encodings is guessed; what is missing is ask
     principal = [512.0, 512.0]       # pixels
     view = [0, 0, 1]                 # instead of these four: the direction towards a camera far away
     mask = "mask.png"                # optional: white where there is skin to measure
-    white = [0.8, 0.8, 0.8]          # optional: linear values that a white matt surface has in the diffuse full-on image
+    white = [0.8, 0.8, 0.8]          # optional: linear value of a white matt surface in the diffuse full-on image
 
     [camera.cross]                   # crossed polarisers; with [camera.parallel], or [camera.unpolarised] alone
     full = "cross_full.exr"
@@ -58,18 +58,16 @@ Nothing about signs, axes, flips or encodings is guessed; what is missing is ask
 
 from __future__ import annotations
 
-import difflib
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recon.capture.colour_checker import CHARTS
+from recon.capture.toml_table import Table, read_toml
 from recon.data.subject import Licence
 from recon.errors import InputError
 from recon.fitting.camera import Camera
@@ -163,97 +161,10 @@ class SequenceFile:
     cameras: tuple[CameraFiles, ...]
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The contents of a TOML file.
-
-    Raises:
-        InputError: absent, unreadable, or not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"'{path}' does not exist: a capture needs it to say what its images are.") from error
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror or error}.") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"'{path}' is not valid TOML ({error}): correct that place.") from error
-
-
 def is_sequence(folder: Path) -> bool:
     """Whether ``folder`` holds a raw gradient sequence; a file ``subject.toml`` that is not TOML is an error."""
     path = Path(folder) / FILE
     return path.is_file() and read_toml(path).get("kind") == KIND
-
-
-class _Table:
-    """A table of the file, whose keys are taken one by one; what is left over at the end was misspelt."""
-
-    def __init__(self, values: Any, path: Path, name: str) -> None:
-        self.path, self.name = path, name
-        if not isinstance(values, dict):
-            raise InputError(f"'{path}': {name} must be a table.")
-        self.values = dict(values)
-        self.known: list[str] = []
-
-    def wrong(self, key: str, what: str) -> InputError:
-        """The error that ``key`` is not as it must be."""
-        return InputError(f"'{self.path}': {self.name} {key} {what}.")
-
-    def take(self, key: str, what: str, kinds: type | tuple[type, ...], needed: bool = True) -> Any:
-        """The value of ``key``, or None; ``what`` describes it in the message where it is absent or of another kind."""
-        self.known.append(key)
-        value = self.values.pop(key, None)
-        if value is None and not needed:
-            return None
-        if value is None:
-            raise self.wrong(key, f"is missing: say {what}")
-        if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
-            raise self.wrong(key, f"must be {what}, not {value!r}")
-        return value
-
-    def word(self, key: str, choices: Sequence[str]) -> str:
-        """One of ``choices``."""
-        value = str(self.take(key, " or ".join(f'"{choice}"' for choice in choices), str))
-        if value not in choices:
-            raise self.wrong(key, f'must be {" or ".join(choices)}, not "{value}"')
-        return value
-
-    def number(self, key: str, what: str, needed: bool = True) -> float | None:
-        """A positive number."""
-        value = self.take(key, what, (int, float), needed)
-        if value is not None and not 0 < value < float("inf"):
-            raise self.wrong(key, f"must be a positive number, not {value}")
-        return None if value is None else float(value)
-
-    def array(self, key: str, shape: tuple[int, ...], what: str, needed: bool = True) -> NDArray[np.float64] | None:
-        """Finite numbers in lists of lists."""
-        value = self.take(key, what, list, needed)
-        if value is None:
-            return None
-        try:
-            array = np.array(value, np.float64)
-        except (TypeError, ValueError) as error:
-            raise self.wrong(key, f"must be {what}") from error
-        if array.shape != shape or not np.isfinite(array).all():
-            raise self.wrong(key, f"must be {what} ({'×'.join(map(str, shape))} finite numbers), not {array.shape}")
-        return array
-
-    def file(self, key: str, folder: Path, needed: bool = True) -> Path | None:
-        """A path inside the capture's folder."""
-        value = self.take(key, "a file name", str, needed)
-        if value is None:
-            return None
-        path = folder / value
-        if not path.resolve().is_relative_to(self.path.parent.resolve()):
-            raise self.wrong(key, f"must lie inside the capture's folder, not at '{value}'")
-        return path
-
-    def done(self) -> None:
-        """Raises InputError if a key is left over."""
-        for key in self.values:
-            near = difflib.get_close_matches(key, self.known, n=1)
-            hint = f"did you mean '{near[0]}'" if near else f"known are {', '.join(self.known)}"
-            raise InputError(f"'{self.path}': {self.name} has an unknown key '{key}': {hint}.")
 
 
 def read_sequence_file(folder: Path) -> SequenceFile:
@@ -263,7 +174,7 @@ def read_sequence_file(folder: Path) -> SequenceFile:
         InputError: a key is missing, misspelt, contradicts another, or names a file that does not exist.
     """
     path = Path(folder) / FILE
-    top = _Table(read_toml(path), path, "the file's")
+    top = Table(read_toml(path), path, "the file's")
     if top.take("kind", f'"{KIND}"', str, needed=False) != KIND:
         raise InputError(f"'{path}' does not describe a raw sequence: it needs kind = \"{KIND}\".")
     name = str(top.take("id", "the person's id", str))
@@ -276,9 +187,9 @@ def read_sequence_file(folder: Path) -> SequenceFile:
     )
     attributes = top.take("attributes", "a table", dict, needed=False) or {}
     synthetic = bool(top.take("synthetic", "true or false", bool, needed=False))
-    frame = _Table(top.take("frame", "a table with name and metres_per_unit", dict), path, "[frame]")
-    encoding = _Table(top.take("encoding", "a table with transfer, saturation and flip", dict), path, "[encoding]")
-    gradients = _Table(top.take("gradients", "a table with kind, x, y and z", dict), path, "[gradients]")
+    frame = Table(top.take("frame", "a table with name and metres_per_unit", dict), path, "[frame]")
+    encoding = Table(top.take("encoding", "a table with transfer, saturation and flip", dict), path, "[encoding]")
+    gradients = Table(top.take("gradients", "a table with kind, x, y and z", dict), path, "[gradients]")
     mesh, landmarks = _mesh(top, path)
     cameras = _cameras(top, path)
     binary = gradients.word("kind", ("linear", "binary")) == "binary"
@@ -306,7 +217,7 @@ def read_sequence_file(folder: Path) -> SequenceFile:
     return result
 
 
-def _axes(table: _Table) -> tuple[tuple[int, int], ...]:
+def _axes(table: Table) -> tuple[tuple[int, int], ...]:
     """Index of the frame's axis and the sign, for each of the three gradients."""
     choices = tuple(f"{sign}{axis}" for axis in AXES for sign in "+-")
     words = [table.word(axis, choices) for axis in AXES]
@@ -315,11 +226,11 @@ def _axes(table: _Table) -> tuple[tuple[int, int], ...]:
     return tuple((AXES.index(word[1]), 1 if word[0] == "+" else -1) for word in words)
 
 
-def _mesh(top: _Table, path: Path) -> tuple[Path | None, NDArray[np.float64] | None]:
+def _mesh(top: Table, path: Path) -> tuple[Path | None, NDArray[np.float64] | None]:
     values = top.take("mesh", "a table with file", dict, needed=False)
     if values is None:
         return None, None
-    table = _Table(values, path, "[mesh]")
+    table = Table(values, path, "[mesh]")
     file = table.file("file", path.parent)
     landmarks = table.array("landmarks", (68, 3), "the positions of the 68 iBUG landmarks", needed=False)
     table.done()
@@ -328,11 +239,11 @@ def _mesh(top: _Table, path: Path) -> tuple[Path | None, NDArray[np.float64] | N
     return file, landmarks
 
 
-def _cameras(top: _Table, path: Path) -> tuple[CameraFiles, ...]:
+def _cameras(top: Table, path: Path) -> tuple[CameraFiles, ...]:
     tables = top.take("camera", "one [[camera]] a camera", list)
     if not tables:
         raise top.wrong("camera", "is empty: describe at least one [[camera]]")
-    cameras = tuple(_camera(_Table(values, path, f"[[camera]] number {i + 1},")) for i, values in enumerate(tables))
+    cameras = tuple(_camera(Table(values, path, f"[[camera]] number {i + 1},")) for i, values in enumerate(tables))
     names = [camera.name for camera in cameras]
     for name in names:
         if names.count(name) > 1:
@@ -340,7 +251,7 @@ def _cameras(top: _Table, path: Path) -> tuple[CameraFiles, ...]:
     return cameras
 
 
-def _camera(table: _Table) -> CameraFiles:
+def _camera(table: Table) -> CameraFiles:
     path = table.path
     name = str(table.take("name", "the camera's name", str))
     if not _SAFE_ID.fullmatch(name):
@@ -356,7 +267,7 @@ def _camera(table: _Table) -> CameraFiles:
     for state in STATES:
         values = table.take(state, "a table of images", dict, needed=False)
         if values is not None:
-            files = _Table(values, path, f"camera '{name}', [camera.{state}]")
+            files = Table(values, path, f"camera '{name}', [camera.{state}]")
             found = {key: files.file(key, folder, needed=False) for key in _IMAGES}
             files.done()
             images[state] = {key: file for key, file in found.items() if file is not None}
@@ -370,7 +281,7 @@ def _camera(table: _Table) -> CameraFiles:
         mask=table.file("mask", folder, needed=False),
         images=images,
         white=table.array("white", (3,), "the linear values of white", needed=False),
-        checker=None if checker is None else _checker(_Table(checker, path, f"camera '{name}', checker"), folder),
+        checker=None if checker is None else _checker(Table(checker, path, f"camera '{name}', checker"), folder),
     )
     table.done()
     if result.white is not None and (result.checker is not None or (result.white <= 0).any()):
@@ -378,7 +289,7 @@ def _camera(table: _Table) -> CameraFiles:
     return result
 
 
-def _pose(table: _Table, width: int, height: int) -> tuple[Camera | None, NDArray[np.float64] | None]:
+def _pose(table: Table, width: int, height: int) -> tuple[Camera | None, NDArray[np.float64] | None]:
     """The camera, or the direction towards it; exactly one of them."""
     view = table.array("view", (3,), "the direction towards the camera", needed=False)
     rotation = table.array("rotation", (3, 3), "the rotation from the frame to the camera", needed=view is None)
@@ -397,7 +308,7 @@ def _pose(table: _Table, width: int, height: int) -> tuple[Camera | None, NDArra
     return Camera(rotation, translation, focal, (float(principal[0]), float(principal[1])), width, height), None
 
 
-def _checker(table: _Table, folder: Path) -> Checker:
+def _checker(table: Table, folder: Path) -> Checker:
     image = table.file("image", folder)
     patches = table.array("patches", (24, 2), "the centres of the 24 patches in pixels")
     radius = table.number("radius", "half the side of the averaged squares in pixels")

@@ -69,6 +69,7 @@ class Stage:
         binary: whether the gradients are hemispheres.
         normal_map: ``(S, S, 3)`` float32 unit normals in the model frame over the UV square (row 0 at v = 1), which
             replace those of the mesh on skin; None keeps them smooth.
+        gloss_map: ``(S, S)`` float32 factor of the skin's mirror reflection over the UV square; None is 1 throughout.
         diffuse_rays, specular_rays: directions a pixel.
     """
 
@@ -77,12 +78,14 @@ class Stage:
         scene: Scene,
         binary: bool = False,
         normal_map: Float | None = None,
+        gloss_map: Float | None = None,
         diffuse_rays: int = 256,
         specular_rays: int = 64,
     ) -> None:
         self.scene = scene
         self.binary = binary
         self.normal_map = normal_map
+        self.gloss_map = gloss_map
         self.diffuse_rays = diffuse_rays
         self.specular_rays = specular_rays
 
@@ -141,7 +144,11 @@ class Stage:
         geometry, count = self.geometry, len(hits.triangle)
         albedo = np.zeros((count, 3), np.float32)
         normal = geometry.normal(hits.triangle, hits.barycentric)
-        roughness, reflectance = np.zeros(count, np.float32), np.zeros(count, np.float32)
+        roughness, reflectance, gloss = (
+            np.zeros(count, np.float32),
+            np.zeros(count, np.float32),
+            np.ones(count, np.float32),
+        )
         skin, texcoord = np.zeros(count, bool), np.zeros((count, 2), np.float32)
         owner = geometry.part_of[hits.triangle]
         for k, part in enumerate(geometry.opaque):
@@ -155,7 +162,9 @@ class Stage:
                 if self.normal_map is not None:
                     bent = sample_bilinear(self.normal_map, uv)
                     normal[mine] = bent / np.maximum(np.linalg.norm(bent, axis=1, keepdims=True), 1e-6)
-        return _SurfaceAt(albedo, normal, roughness, reflectance, skin, self._in_face(hits) & skin, texcoord)
+                if self.gloss_map is not None:
+                    gloss[mine] = sample_bilinear(self.gloss_map[..., None], uv)[:, 0]
+        return _SurfaceAt(albedo, normal, roughness, reflectance, gloss, skin, self._in_face(hits) & skin, texcoord)
 
     def _in_face(self, hits: Hits) -> Mask:
         """``(N,)`` whether the model's region ``face`` is hit."""
@@ -182,7 +191,7 @@ class Stage:
                 self.binary,
                 self.specular_rays,
             )
-        return out
+        return out * surface.gloss[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +202,7 @@ class _SurfaceAt:
     normal: Float
     roughness: Float
     reflectance: Float
+    gloss: Float
     skin: Mask
     face: Mask
     uv: Float

@@ -160,14 +160,14 @@ def _write_view(
 def _patterns(view: StageView, sensor: Sensor, binary: bool) -> dict[tuple[str, str], Float]:
     """``(H, W, 3)`` radiance that passes the filters, by polarisation and pattern, room light included."""
     # Weights of the responses 1, g_x, g_y, g_z that make each pattern.
-    weights: dict[str, Float] = {"full": np.float32([1, 0, 0, 0])}
+    weights: dict[str, Float] = {"full": np.array([1, 0, 0, 0], np.float32)}
     for key, word in zip(AXES, sensor.axes, strict=True):
         lit = np.zeros(4, np.float32)
         lit[0], lit[1 + AXES.index(word[1])] = 0.5, 0.5 if word[0] == "+" else -0.5
         weights[key] = lit
         if sensor.complements or binary:
-            weights[f"{key}_complement"] = lit * np.float32([1, -1, -1, -1])
-    room = sensor.ambient * np.float32([1, 0, 0.5, 0])
+            weights[f"{key}_complement"] = lit * np.array([1, -1, -1, -1], np.float32)
+    room = sensor.ambient * np.array([1, 0, 0.5, 0], np.float32)
     weights["ambient"] = np.zeros(4, np.float32)
     filters: dict[str, tuple[float, float]] = {"cross": (0.5, 0), "parallel": (0.5, 1)}
     if not sensor.polarised:
@@ -224,7 +224,7 @@ def _write_mesh(path: Path, stage: Stage) -> None:
     import trimesh
 
     mesh = trimesh.Trimesh(stage.geometry.positions, stage.geometry.triangles, process=False)
-    data = mesh.export(file_type="ply", vertex_normal=False)
+    data: bytes = mesh.export(file_type="ply", vertex_normal=False)  # type: ignore[assignment]
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
