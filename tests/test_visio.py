@@ -131,6 +131,22 @@ def test_the_unseen_half_has_the_persons_tone(database: TextureDatabase, results
     assert np.abs(tone[0] - tone[1]).max() < 0.15
 
 
+@pytest.mark.parametrize("cast", [(1.0, 1.0, 1.0), (1.1, 1.0, 0.75), (0.8, 1.0, 1.2)])
+def test_a_colour_cast_that_nobody_in_the_database_has_is_kept(
+    cast: tuple[float, float, float],
+    photograph: Photograph,
+    observations: dict[str, Observation],
+    database: TextureDatabase,
+) -> None:
+    """The tone of the skin inside is that of the photograph, as it is at the rim, to a few hundredths."""
+    observation = observations["identity"]
+    tinted = replace(observation, albedo=observation.albedo * np.array(cast, np.float32))
+    found = reconstruct(photograph, context_of(tinted, database))
+    inner = erode(database.skin_mask & observation.skin, 2.0)
+    tone = np.log(found.albedo[inner] / tinted.albedo[inner])
+    assert np.abs(np.median(tone, axis=0)).max() < 0.03
+
+
 def test_what_is_withheld_or_unseen_is_not_read(
     photograph: Photograph,
     observations: dict[str, Observation],

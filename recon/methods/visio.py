@@ -39,7 +39,7 @@ from recon.texture.skin_detail import estimate_blur
 # All in texels at 512². The detail fades into the completed texture over _RIM; the colour turns from the completed
 # texture's to the PCA texture's over _TONE_RIM; a seam's correction reaches _BLEND far.
 _RIM, _TONE_RIM, _BLEND = 6.0, 24.0, 12.0
-# Share of the skin domain below which nothing can be said of the photograph's sharpness.
+# Share of the skin domain below which the skin that is seen says nothing of sharpness and tone.
 _LEAST_SEEN = 0.02
 
 
@@ -73,7 +73,8 @@ class Visio:
         started = time.perf_counter()
         texture, coefficients = pca_texture(context.observation, database)
         library = library_of(database, chosen["patch"], chosen["overlap"], chosen["modes"])
-        blur = _blur(context, library)
+        seen = _seen(context, library)
+        blur = _blur(context, seen, library)
         base = srgb_to_linear(completed(context.observation, context.model, texture, blur))
         prepared = time.perf_counter()
 
@@ -82,7 +83,7 @@ class Visio:
         found = quilt(library, distance, chosen["candidates"], np.random.default_rng(context.seed))
         domain = library.domain
         detail = blend(found, library.detail, library.valid, domain.skin, _BLEND * domain.scale)
-        low = _low_frequencies(srgb_to_linear(texture[domain.box]), base[domain.box], library)
+        low = _low_frequencies(srgb_to_linear(texture[domain.box]), base[domain.box], seen, library)
         rim = feather(domain.skin, _RIM * domain.scale)[..., None]
         base[domain.box] = rim * (low * np.exp(detail)) + (1.0 - rim) * base[domain.box]
         record = {
@@ -110,22 +111,34 @@ def _checked(chosen: dict[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def _blur(context: Context, library: PatchLibrary) -> float:
+def _seen(context: Context, library: PatchLibrary) -> NDArray[np.bool_]:
+    """``(H, W)`` bool: visible skin of the domain; nothing, where that is too little to say anything of it."""
+    skin = library.domain.skin
+    seen = context.observation.skin[library.domain.box] & skin
+    return seen if seen.sum() >= _LEAST_SEEN * skin.sum() else np.zeros_like(seen)
+
+
+def _blur(context: Context, seen: NDArray[np.bool_], library: PatchLibrary) -> float:
     """Blur of the photograph, texels at 512²: how much of brows and lashes the completion must supply."""
-    domain = library.domain
-    seen = context.observation.skin[domain.box] & domain.skin
-    if seen.sum() < _LEAST_SEEN * domain.skin.sum():
+    if not seen.any():
         return 0.0
-    observed = split_detail(context.observation.albedo[domain.box], seen, domain.scale)
+    observed = split_detail(context.observation.albedo[library.domain.box], seen, library.domain.scale)
     return estimate_blur(observed, seen, library.details)
 
 
-def _low_frequencies(pca: NDArray[np.float32], base: NDArray[np.float32], library: PatchLibrary) -> NDArray[np.float32]:
-    """``(H, W, 3)`` linear low-pass of the PCA texture, which becomes that of the completed one at the skin's rim."""
+def _low_frequencies(
+    pca: NDArray[np.float32], base: NDArray[np.float32], seen: NDArray[np.bool_], library: PatchLibrary
+) -> NDArray[np.float32]:
+    """``(H, W, 3)`` linear low-pass of the PCA texture, which becomes that of the completed one at the skin's rim.
+
+    One factor a channel brings it to the tone of the skin that is seen: no model of few people spans every camera.
+    """
     skin, scale = library.skin, library.domain.scale
-    inner, outer = (np.maximum(split_detail(image, skin, scale).low, 1e-4) for image in (pca, base))
+    inner, outer = (np.log(np.maximum(split_detail(image, skin, scale).low, 1e-4)) for image in (pca, base))
+    if seen.any():
+        inner += np.median((outer - inner)[seen], axis=0)
     weight = feather(skin, _TONE_RIM * scale)[..., None]
-    return np.asarray(np.exp(weight * np.log(inner) + (1.0 - weight) * np.log(outer)), np.float32)
+    return np.asarray(np.exp(weight * inner + (1.0 - weight) * outer), np.float32)
 
 
 def _shares(found: Quilt, library: PatchLibrary, database: TextureDatabase) -> dict[str, Any]:
