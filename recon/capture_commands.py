@@ -48,11 +48,13 @@ def process(folder: Path, out: Path, leave_shadows: bool, quiet: bool, as_json: 
     found = capture_folders(folder)
     records: list[dict[str, Any]] = []
     failed: list[tuple[str, str]] = []
+    places: dict[str, Path] = {}
     with progress_bar("processing captures") as progress:
         for index, place in enumerate(found):
             progress(index, len(found))
             try:
                 made = process_sequence(place, "none" if leave_shadows else "auto")
+                _claim(made.id, place, places)
                 write_capture(out / made.id, made)
                 errors = measure_recovery(made, place) if has_truth(place) else {}
             except StorageError:
@@ -73,26 +75,52 @@ def process(folder: Path, out: Path, leave_shadows: bool, quiet: bool, as_json: 
     return EXIT_PARTIAL if failed else EXIT_DONE
 
 
+def _claim(name: str, place: Path, places: dict[str, Path]) -> None:
+    """Notes that the results of ``name`` come from ``place``; ids that differ in case alone share a folder somewhere.
+
+    Raises:
+        InputError: another capture has that id.
+    """
+    from recon.errors import InputError
+
+    holder = places.setdefault(name.casefold(), place)
+    if holder is not place:
+        raise InputError(
+            f"the id '{name}' in '{place}' is already that of '{holder.name}': give one another in subject.toml."
+        )
+
+
 def capture_folders(folder: Path) -> list[Path]:
     """The raw captures at ``folder``: itself, or those in it.
 
     Raises:
         InputError: there is none.
     """
-    from recon.capture.sequence_file import FILE, KIND, is_sequence
+    from recon.capture.sequence_file import FILE, KIND
     from recon.data.folder import check_folder
     from recon.errors import InputError
 
     check_folder(folder)
     if (folder / FILE).is_file():
         return [folder]  # whether it describes a sequence is said when it is read
-    found = sorted(entry for entry in folder.iterdir() if entry.is_dir() and is_sequence(entry))
+    found = sorted(entry for entry in folder.iterdir() if entry.is_dir() and _may_be_sequence(entry))
     if not found:
         raise InputError(
             f"'{folder}' holds no raw capture: it, or the folders in it, need a file {FILE} with kind = \"{KIND}\"; "
             "`mesoface capture simulate` writes an example."
         )
     return found
+
+
+def _may_be_sequence(folder: Path) -> bool:
+    """Whether ``folder`` is one, or its description is too damaged to say: then processing says what is wrong."""
+    from recon.capture.sequence_file import is_sequence
+    from recon.errors import InputError
+
+    try:
+        return is_sequence(folder)
+    except InputError:
+        return True
 
 
 def _records(made: Capture, place: Path, errors: dict[str, Any]) -> list[dict[str, Any]]:

@@ -22,8 +22,9 @@ from recon.capture.colour_checker import (
 )
 from recon.capture.linear_images import read_stored, write_exr, write_png16
 from recon.capture.made_up import made_up_person, stage_cameras, stage_of
-from recon.capture.occlusion import rotated
+from recon.capture.occlusion import mesh_shadows, rotated
 from recon.capture.recovery import angles, colour_differences, measure_recovery
+from recon.capture.scan import read_scan
 from recon.capture.sequence import is_sequence, process_sequence
 from recon.capture.sequence_file import FILE, read_sequence_file
 from recon.capture.stage import Stage
@@ -236,7 +237,7 @@ def test_shadows_left_in_bias_normals_and_are_told_by_their_length(face: Path) -
     assert without["trusted"]["normal_degrees"] < 3.0
     assert without["trusted"]["albedo_delta_e"] < 2.0
     assert 0.4 < without["trusted"]["share"] < 0.9
-    assert "no mesh" in made.views[0].report["notes"][0]
+    assert "as asked" in made.views[0].report["notes"][0]
 
 
 def test_the_shadows_of_a_mesh_that_is_a_millimetre_off_still_help(face: Path, tmp_path: Path) -> None:
@@ -248,6 +249,24 @@ def test_the_shadows_of_a_mesh_that_is_a_millimetre_off_still_help(face: Path, t
     mesh.export(moved / "mesh.ply")
     found = measure_recovery(process_sequence(moved), moved)["front"]["trusted"]
     assert found["normal_degrees"] < 3.0 and found["albedo_delta_e"] < 2.0
+
+
+def test_light_computed_in_a_smaller_picture_is_the_same(face: Path, monkeypatch) -> None:
+    """What large pictures are spared: only near creases and silhouettes may interpolation differ."""
+    sequence = read_sequence_file(face)
+    camera = sequence.cameras[0].camera
+    assert sequence.mesh is not None and camera is not None
+    scan = read_scan(sequence.mesh, need_uv=False)
+    settings = (scan, camera, np.full(3, 0.4, np.float32), sequence.metres_per_unit, False)
+    whole = mesh_shadows(*settings)
+    monkeypatch.setattr("recon.capture.occlusion._MOST_PIXELS", 88 * 88)
+    small = mesh_shadows(*settings)
+    assert small.covered.shape == whole.covered.shape
+    both = small.covered & whole.covered
+    assert both.sum() > 0.97 * whole.covered.sum()
+    assert np.abs(small.light - whole.light)[both].mean() < 0.01
+    assert angles(small.expected, whole.expected)[both].mean() < 1.5
+    assert (small.normals[small.covered] != 0).any(axis=1).all()
 
 
 def test_the_rotation_takes_start_to_end_and_keeps_lengths() -> None:
@@ -444,12 +463,16 @@ def test_one_bad_capture_does_not_stop_the_others(written: Callable[..., Path], 
         shutil.copytree(written(), raw / name)
         edit(raw / name, 'id = "ball"', f'id = "{name}"')
     truncate(raw / "a")
+    shutil.copytree(raw / "b", raw / "c")  # with the same id
+    (raw / "d").mkdir()
+    (raw / "d" / FILE).write_text("kind = gradient-sequence")
     (raw / "notes").mkdir()
     assert is_sequence(raw / "b") and not is_sequence(raw / "notes")
     arguments = ["process", str(raw), "--out", str(tmp_path / "maps")]
     assert command.main(arguments, standalone_mode=False) == EXIT_PARTIAL
     said = capsys.readouterr()
     assert "cross_y.exr" in said.err and "albedo" in said.out
+    assert "the id 'b'" in said.err and "not valid TOML" in said.err
     assert (tmp_path / "maps" / "b" / REPORT).is_file() and not (tmp_path / "maps" / "a").exists()
     arguments = ["process", str(raw / "b"), "--out", str(tmp_path / "maps"), "--quiet"]
     assert command.main(arguments, standalone_mode=False) == EXIT_DONE

@@ -54,8 +54,8 @@ def bowl(rings: int = 48) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
 
 
 def test_a_bowl_gathers_the_light_that_it_throws_at_itself() -> None:
-    """From inside a sphere every part of it is seen with the share of its area (Moon 1936): in half a sphere each point
-    sees the opening with ½ and the bowl with ½, so that E = ½ + ½ ρ E = ½ / (1 − ρ/2)."""
+    """From inside a sphere every part of it is seen with the share of its area (the integrating sphere): in half a
+    sphere each point sees the opening with ½ and the bowl with ½, so that E = ½ + ½ ρ E = ½ / (1 − ρ/2)."""
     positions, triangles = bowl()
     albedo = np.float32([0.2, 0.5, 0.8])
     interior = StageInterior(positions, triangles, albedo, UNIT)
@@ -161,7 +161,7 @@ def test_a_smooth_ball_mirrors_the_gradient_along_the_reflected_ray() -> None:
 
 
 def test_the_sensor_has_shot_noise() -> None:
-    """Electrons are Poisson: the variance is (N + read²) / frames in electrons², N the mean (EMVA 1288, eq. 9)."""
+    """Electrons are Poisson: the variance is (N + read²) / frames in electrons², N the mean (EMVA 1288)."""
     sensor = Sensor(full_well=10_000, read_noise=20, frames=4)
     recorded = _record(np.full((300, 300), 0.25, np.float32), sensor, np.random.default_rng(5)) * 10_000
     assert recorded.mean() == pytest.approx(2500, rel=1e-3)

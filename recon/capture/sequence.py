@@ -324,7 +324,11 @@ def _process_view(sequence: SequenceFile, camera: CameraFiles, scan: Scan | None
         "clipped": _share(images.clipped, images.inside),
         "covered": _share(measured & ~trusted, images.inside),
     }
-    return replace(view, report=_report(view, gradients, calibration, images.inside, excluded, length, shadows))
+    why = "there is no mesh" if sequence.mesh is None else "as asked" if scan is None else "its pose is unknown"
+    report = _report(
+        view, gradients, calibration, images.inside, excluded, length, shadows, f"camera '{camera.name}', {why}"
+    )
+    return replace(view, report=report)
 
 
 def _share(part: Mask, inside: Mask) -> float:
@@ -367,6 +371,7 @@ def _report(
     excluded: Mapping[str, float],
     length: Float,
     shadows: Shadows | None,
+    shadows_left: str,
 ) -> dict[str, Any]:
     """The figures that the module's docstring lists."""
     measured = view.measured
@@ -382,7 +387,7 @@ def _report(
     if calibration["by"] == "none":
         notes.append("neither colour chart nor white value: albedo is in the camera's colours, its scale is unknown")
     if shadows is None:
-        notes.append("no mesh: shadows of the face on itself are left in albedo and normals")
+        notes.append(f"{shadows_left}: shadows of the face on itself are left in albedo and normals")
     return {
         "calibrated": calibration["by"] != "none",
         "calibration": dict(calibration),
