@@ -61,7 +61,9 @@ def material_of(name: str, part: dict[str, Any], texture: np.ndarray | None) -> 
         colour = nodes.new("ShaderNodeVertexColor")
         colour.layer_name = "colour"
     links.new(colour.outputs["Color"], surface.inputs["Base Color"])
-    surface.inputs["Roughness"].default_value = part["roughness"]
+    gloss = nodes.new("ShaderNodeAttribute")
+    gloss.attribute_name = "roughness"
+    links.new(gloss.outputs["Fac"], surface.inputs["Roughness"])
     surface.inputs["IOR"].default_value = part["ior"]
     if part["scattering"]:
         surface.subsurface_method = "RANDOM_WALK_SKIN"
@@ -69,7 +71,7 @@ def material_of(name: str, part: dict[str, Any], texture: np.ndarray | None) -> 
         surface.inputs["Subsurface Radius"].default_value = part["scattering"]
         surface.inputs["Subsurface Scale"].default_value = 1.0
         surface.inputs["Subsurface IOR"].default_value = part["ior"]
-        surface.inputs["Subsurface Anisotropy"].default_value = 0.8
+        surface.inputs["Subsurface Anisotropy"].default_value = 0.0
     return material
 
 
@@ -81,6 +83,14 @@ def joined(names: list[str], arrays: Any, field: str, columns: int) -> np.ndarra
         key = f"{name}.{field}"
         found.append(arrays[key] if key in arrays else np.zeros((count, columns)))
     return np.concatenate(found).astype(np.float32)
+
+
+def roughness_of(name: str, parts: dict[str, Any], arrays: Any) -> np.ndarray:
+    """``(N,)`` float32 roughness of a part's vertices."""
+    varying = arrays.get(f"{name}.vertex_roughness")
+    if varying is not None:
+        return varying.astype(np.float32)
+    return np.full(len(arrays[f"{name}.positions"]), parts[name]["roughness"], np.float32)
 
 
 def add_body(names: list[str], parts: dict[str, Any], arrays: Any) -> None:
@@ -106,6 +116,8 @@ def add_body(names: list[str], parts: dict[str, Any], arrays: Any) -> None:
     colour = mesh.color_attributes.new("colour", "FLOAT_COLOR", "POINT")
     rgba = np.pad(joined(names, arrays, "colour", 3), ((0, 0), (0, 1)), constant_values=1)
     colour.data.foreach_set("color", rgba.ravel())
+    gloss = mesh.attributes.new("roughness", "FLOAT", "POINT")
+    gloss.data.foreach_set("value", np.concatenate([roughness_of(name, parts, arrays) for name in names]))
     mesh.update(calc_edges=True)
     mesh.shade_smooth()
     mesh.normals_split_custom_set_from_vertices((joined(names, arrays, "normals", 3) @ Z_UP.T).astype(np.float32))

@@ -34,10 +34,10 @@ from recon.rendering.scene import Part, Scene
 from recon.rendering.view import View, allowed_threads
 
 INTERPRETER = "MESOFACE_BPY_PYTHON"
-# Mean free paths in metres, linear RGB: red light goes farthest under skin. The ratios are those of skin's scattering
-# and absorption as Jensen, Marschner, Levoy, Hanrahan (2001) measured them ("skin1": 1/σt' = 1.29, 1.09, 0.97 mm,
-# diffuse reach 3.67, 1.37, 0.68 mm); of these the reach is what Cycles calls the radius.
-SCATTERING = (3.67e-3, 1.37e-3, 0.68e-3)
+# Mean free paths under skin in metres, linear RGB: red light goes farthest. 1/σt' of "skin1" as Jensen, Marschner,
+# Levoy, Hanrahan (2001) measured it, from σs' = 0.74, 0.88, 1.01 and σa = 0.032, 0.17, 0.48 per millimetre. σs' is
+# reduced, so the walk itself is isotropic; how much is absorbed on the way follows from the albedo.
+SCATTERING = (1.30e-3, 0.95e-3, 0.67e-3)
 _BOUNCES = 4
 _SCATTERS = (Surface.SKIN, Surface.HEAD)
 # Drawn as one object: where skin passes into the inside of eyes and mouth, light does not leave the body.
@@ -83,7 +83,7 @@ def write_scene(
         arrays[f"{part.name}.positions"] = part.positions * metres_per_unit
         arrays[f"{part.name}.normals"] = part.normals
         arrays[f"{part.name}.triangles"] = part.triangles
-        for field in ("texcoord", "texture", "colour"):
+        for field in ("texcoord", "texture", "colour", "vertex_roughness"):
             if getattr(part, field) is not None:
                 arrays[f"{part.name}.{field}"] = getattr(part, field)
         described[part.name] = {

@@ -119,7 +119,7 @@ def eye_texture(radius_metres: float, colours: EyeColours = EyeColours(), size: 
     fibres = _fibres(azimuth, r)
     stroma = 1.0 + 0.30 * fibres * _ramp(r, 0.30, 0.55)
     stroma += 0.55 * np.exp(-(((r - 0.50 - 0.02 * fibres) / 0.09) ** 2))  # collarette
-    stroma *= 1 - 0.72 * _ramp(r, 0.78, 1.0)  # limbal ring
+    stroma *= 1 - 0.75 * _ramp(r, 0.68, 0.90)  # limbal ring
     iris = np.asarray(colours.iris) * np.clip(stroma, 0.2, None)[..., None]
 
     # The white is never white: pinker and darker towards the corners, where conjunctiva and vessels thicken.
@@ -127,7 +127,7 @@ def eye_texture(radius_metres: float, colours: EyeColours = EyeColours(), size: 
     sclera = np.asarray(colours.sclera) * (1 - away * np.array([0.12, 0.34, 0.38]))
 
     pixel = 2 * np.pi * radius_metres / size
-    soft_limbus = max(0.00075, 1.5 * pixel)
+    soft_limbus = max(0.0005, 1.5 * pixel)
     soft_pupil = max(0.00018, 1.5 * pixel)
     outside = _ramp(arc, IRIS_RADIUS - soft_limbus, IRIS_RADIUS + 0.6 * soft_limbus)[..., None]
     open_iris = _ramp(arc, PUPIL_RADIUS - soft_pupil, PUPIL_RADIUS + soft_pupil)[..., None]

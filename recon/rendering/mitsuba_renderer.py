@@ -24,7 +24,8 @@ from recon.rendering.view import View, allowed_threads
 
 VARIANT = "scalar_rgb"
 _DEPTH = 4  # bounces beyond the third are lost in the noise on a head
-_REFINEMENT = 8  # times as many paths on eyes and mouths
+_REFINEMENT = 8  # times as many paths on eyes and mouths, as long as that
+_REFINED_SHARE = 0.25  # costs no more than this share of the whole picture
 _FLATNESS = {Surface.SKIN: 0.35, Surface.HEAD: 0.35}
 
 
@@ -69,7 +70,9 @@ def _material(mi: Any, part: Part) -> dict[str, Any]:
     principled = {
         "type": "principled",
         "base_color": base,
-        "roughness": part.roughness,
+        "roughness": (
+            part.roughness if part.vertex_roughness is None else {"type": "mesh_attribute", "name": "vertex_roughness"}
+        ),
         "specular": part.specular,
         "flatness": _FLATNESS.get(part.topology.surface, 0.0),
     }
@@ -86,8 +89,10 @@ def mesh(
     normals: NDArray[np.floating],
     texcoord: NDArray[np.floating] | None = None,
     colour: NDArray[np.floating] | None = None,
+    roughness: NDArray[np.floating] | None = None,
 ) -> Any:
-    """A Mitsuba mesh made in memory. ``texcoord`` ``(N, 2)`` has v up; ``colour`` ``(N, 3)`` is linear."""
+    """A Mitsuba mesh made in memory: ``texcoord`` ``(N, 2)`` with v up, linear ``colour`` ``(N, 3)``, ``roughness``
+    ``(N,)``."""
     import drjit
 
     floats, integers = drjit.scalar.ArrayXf, drjit.scalar.ArrayXu
@@ -103,6 +108,8 @@ def mesh(
     )
     if colour is not None:
         result.add_attribute("vertex_color", 3, floats(np.asarray(colour, np.float32).ravel()))
+    if roughness is not None:
+        result.add_attribute("vertex_roughness", 1, floats(np.asarray(roughness, np.float32)))
     parameters = mi.traverse(result)
     parameters["vertex_positions"] = floats(np.asarray(positions, np.float32).ravel())
     parameters["vertex_normals"] = floats(np.asarray(normals, np.float32).ravel())
@@ -113,6 +120,21 @@ def mesh(
         parameters["vertex_texcoords"] = floats(flipped.astype(np.float32).ravel())
     parameters.update()
     return result
+
+
+def _shape(mi: Any, part: Part) -> Any:
+    """A part as a Mitsuba mesh."""
+    return mesh(
+        mi,
+        part.name,
+        _material(mi, part),
+        part.positions,
+        part.triangles,
+        part.normals,
+        part.texcoord,
+        part.colour,
+        part.vertex_roughness,
+    )
 
 
 def sensor(mi: Any, camera: Camera, samples: int, seed: int) -> dict[str, Any]:
@@ -225,10 +247,7 @@ class MitsubaRenderer:
         camera, lighting = camera or scene.camera, lighting or scene.lighting
         # Lashes are laid over afterwards: paths would spend their few bounces on passing between the hairs.
         solid = [part for part in scene.parts if part.opacity is None]
-        shapes = {
-            p.name: mesh(mi, p.name, _material(mi, p), p.positions, p.triangles, p.normals, p.texcoord, p.colour)
-            for p in solid
-        }
+        shapes = {part.name: _shape(mi, part) for part in solid}
         light = environment_emitter(mi, bake(lighting))
         seen = albedo_view(scene, camera)
         pixels = trace(mi, shapes, camera, light, self.samples, self.seed)
@@ -251,5 +270,9 @@ class MitsubaRenderer:
             if not len(rows):
                 continue
             box = (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1)
-            again = trace(mi, shapes, camera, light, _REFINEMENT * self.samples, self.seed, box)
+            area = (box[1] - box[0]) * (box[3] - box[2])
+            factor = min(_REFINEMENT, int(_REFINED_SHARE * camera.width * camera.height / area))
+            if factor < 2:
+                continue
+            again = trace(mi, shapes, camera, light, factor * self.samples, self.seed, box)
             pixels[box[0] : box[1], box[2] : box[3]] = again

@@ -70,8 +70,8 @@ class NeutralMaterials:
 
     skin: tuple[float, float, float] | None = None
     teeth: tuple[float, float, float] = (0.55, 0.47, 0.36)
-    gums: tuple[float, float, float] = (0.33, 0.09, 0.08)
-    cavity: tuple[float, float, float] = (0.10, 0.025, 0.02)
+    gums: tuple[float, float, float] = (0.38, 0.12, 0.10)
+    cavity: tuple[float, float, float] = (0.26, 0.075, 0.06)
     lashes: tuple[float, float, float] = (0.012, 0.009, 0.007)
     eyes: EyeColours = field(default_factory=EyeColours)
 

@@ -19,6 +19,7 @@ from recon.rendering.parts import (
     Surface,
     part_topologies,
     skin_border,
+    smoothstep,
     teeth_offset,
     texture_share,
 )
@@ -37,6 +38,9 @@ _GLOSS = {
     Surface.CAVITY: (0.60, 0.20),
     Surface.LASHES: (0.60, 0.20),
 }
+# Tear fluid on the rims of the lids: roughness where the skin touches the eyeball, and how far from it it is dry again.
+_WET_ROUGHNESS = 0.12
+_WET_METRES = (0.3e-3, 1.4e-3)
 _LIDS = [37, 38, 40, 41, 43, 44, 46, 47]  # iBUG
 # Parts that lie in the shadow of others; a renderer without global illumination darkens them by ambient occlusion.
 ENCLOSED = frozenset({Surface.EYE, Surface.TEETH, Surface.GUMS, Surface.CAVITY})
@@ -54,6 +58,7 @@ class Part:
         opacity: ``(S, S', 1)`` float32 over ``texcoord``, or None for opaque.
         colour: ``(N, 3)`` float32 linear albedo a vertex, where there is no texture.
         roughness, specular: of the principled model.
+        vertex_roughness: ``(N,)`` float32, where the roughness varies (the wet rims of the lids), else None.
     """
 
     topology: PartTopology
@@ -65,6 +70,7 @@ class Part:
     colour: Float | None
     roughness: float
     specular: float
+    vertex_roughness: Float | None = None
 
     @property
     def name(self) -> str:
@@ -174,6 +180,14 @@ class Scene:
             normals[used] = vertex_normals(self.vertices, triangles)[used]
         return normals
 
+    def _rim_roughness(self, positions: Float, dry: float) -> Float | None:
+        """``(N,)`` roughness of skin: wet where it touches an eyeball; None without eyes."""
+        if not self.eye_frames:
+            return None
+        gaps = [np.linalg.norm(positions - eye.centre, axis=1) - eye.radius for eye in self.eye_frames.values()]
+        share = smoothstep(np.min(gaps, axis=0) * self.model.metres_per_unit, *_WET_METRES)
+        return np.asarray(_WET_ROUGHNESS + (dry - _WET_ROUGHNESS) * share, np.float32)
+
     def _head_colour(self, count: int) -> Float:
         """``(N, 3)`` colour of the head part: the skin's own at the border, the neutral one further away."""
         border = skin_border(self.model)
@@ -207,4 +221,6 @@ class Scene:
             }[surface]
             colour = np.broadcast_to(np.asarray(flat, np.float32), (len(positions), 3)).copy()
             opacity = lash_opacity() if surface is Surface.LASHES else None
-        return Part(topology, positions, normals, texcoord, texture, opacity, colour, *_GLOSS[surface])
+        gloss = _GLOSS[surface]
+        rim = self._rim_roughness(positions, gloss[0]) if surface is Surface.SKIN else None
+        return Part(topology, positions, normals, texcoord, texture, opacity, colour, *gloss, rim)
