@@ -14,7 +14,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from recon.errors import AssetError
 from recon.face_model.model import MorphableModel
@@ -79,14 +78,21 @@ def collapse(points: NDArray[np.floating], triangles: NDArray[np.integer], share
     target = max(4, round(share * len(triangles)))
     # Unit size: the library's thresholds are absolute.
     scaled = (points - points.mean(axis=0)) / max(float(np.ptp(points, axis=0).max()), 1e-12)
-    merged, faces = fast_simplification.simplify(
-        scaled.astype(np.float64), triangles.astype(np.int32), target_count=target, agg=5, preserve_border=True
-    )[:2]
-    nearest = cKDTree(scaled).query(merged)[1]
+    scaled = scaled.astype(np.float64)
+    fine = np.ascontiguousarray(triangles, np.int32)
+    collapses = fast_simplification.simplify(
+        scaled, fine, target_count=target, agg=5, preserve_border=True, return_collapses=True
+    )[2]
+    merged, faces, group = fast_simplification.replay_simplification(scaled, fine, collapses)
+    # Among those that were merged into it, and nowhere else: on a seam two vertices lie at the same place.
+    members = np.flatnonzero(group >= 0)  # −1: in no triangle
+    distance = np.linalg.norm(scaled[members] - merged[group[members]], axis=1)
+    order = members[np.lexsort((distance, group[members]))]
+    present, first = np.unique(group[order], return_index=True)
+    nearest = np.zeros(len(merged), np.int64)
+    nearest[present] = order[first]
     corners = nearest[np.asarray(faces)]
-    # Two merged vertices may be nearest to the same one: the triangles between them have no area.
-    whole = (corners != np.roll(corners, 1, axis=1)).all(axis=1)
-    vertex_ids, local = np.unique(corners[whole], return_inverse=True)
+    vertex_ids, local = np.unique(corners, return_inverse=True)
     return CoarsePart(vertex_ids, local.reshape(-1, 3).astype(np.int32))
 
 
