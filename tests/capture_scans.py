@@ -98,9 +98,12 @@ def cylinder_scan(model: MorphableModel, vertices: Float, columns: int, noise: f
     return CylinderScan(scan, Hits(hits.triangle[used], hits.distance[used], hits.barycentric[used]))
 
 
-def layout_positions(model: MorphableModel, vertices: Float, size: int) -> NDArray[np.float64]:
-    """``(size, size, 3)`` the surface point at every texel of the scan's layout, row 0 at v = 1; NaN where none is."""
+def layout_positions(
+    model: MorphableModel, vertices: Float, size: int, values: NDArray[np.floating] | None = None
+) -> NDArray[np.float64]:
+    """``(size, size, C)`` the surface point (or the vertex ``values`` ``(V, C)``) at every texel of the scan's layout,
+    row 0 at v = 1; NaN where none is."""
     steps = ((np.arange(size) + 0.5) / size).astype(np.float32)
     u, v = np.meshgrid(steps, steps[::-1])
     hits = _cast(model, vertices, u.ravel(), v.ravel())
-    return at_hits(model, vertices, hits).reshape(size, size, 3)
+    return at_hits(model, vertices if values is None else values, hits).reshape(size, size, -1)
