@@ -25,6 +25,7 @@ DATASETS: Registry[Adapter] = Registry(
         "london": "recon.data.london:load_london",
         "chicago": "recon.data.chicago:load_chicago",
         "light-stage": "recon.data.light_stage:load_light_stage",
+        "synthetic": "recon.data.synthetic_set:load_synthetic",
         "demo": "recon.data.demo:load_demo",
     },
 )

@@ -30,12 +30,15 @@ def brow_hairs(surface: SkinSurface, near: NDArray[np.bool_], person: Person) ->
     points = surface.points[near]
     tree = cKDTree(points)
     for line in (surface.marks[17:22], surface.marks[26:21:-1]):  # from the temple to the nose
-        number = int(rng.integers(600, 800) * person.brow_density)
-        place = rng.beta(1.2, 1.05, number)
-        # Thin and low at the tail, full at the middle, a little rarer at the nose.
-        thickness = np.interp(place, [0.0, 0.35, 0.8, 1.0], [1.3, 3.4, 4.6, 3.6])
+        number = int(rng.integers(650, 850) * person.brow_density * (0.6 + 0.4 * person.brow_weight))
+        place = rng.beta(1.25, 1.15, number)
+        # Thin and low at the tail, full at the middle, softer at the nose.
+        thickness = person.brow_weight * np.interp(place, [0.0, 0.35, 0.8, 1.0], [1.2, 2.9, 4.0, 3.2])
         middle = np.stack([np.interp(place, np.linspace(0, 1, 5), line[:, axis]) for axis in range(3)], axis=1)
-        middle[:, 1] += thickness * rng.normal(0.0, 0.55, number).clip(-1.3, 1.3) - 0.6
+        middle[:, 1] += thickness * rng.normal(0.0, 0.50, number).clip(-1.3, 1.3)
+        # A relaxed brow: its head a little higher, its tail lower than the landmarks, its arch two thirds out.
+        middle[:, 1] += person.brow_arch * np.exp(-(((place - 0.38) / 0.24) ** 2)) + 2.0 * place**2
+        middle[:, 1] -= 1.2 * (1.0 - place) ** 2 + 0.4
         # Hairs point up at the nose, outwards in the middle, and a little down at the tail.
         steep = np.radians(
             np.interp(place, [0.0, 0.45, 0.85, 1.0], [-18.0, 12.0, 38.0, 70.0]) + rng.normal(0, 11, number)
@@ -48,7 +51,7 @@ def brow_hairs(surface: SkinSurface, near: NDArray[np.bool_], person: Person) ->
         tips = points[tree.query(middle + direction * length[:, None])[1]]
         close = np.flatnonzero(cKDTree(middle).query(points)[0] < 7.0)
         which = np.flatnonzero(near)[close]
-        cover[which] = np.maximum(cover[which], strokes(points[close], surface.texel[which], roots, tips, 0.16))
+        cover[which] = np.maximum(cover[which], strokes(points[close], surface.texel[which], roots, tips, 0.13))
     return np.minimum(1.15 * cover, 0.96).astype(np.float32)
 
 
@@ -66,10 +69,10 @@ def beard_hairs(surface: SkinSurface, regions: Mapping[str, Float], person: Pers
     if person.beard <= 0.0:
         return cover
     rng = np.random.default_rng([person.seed, 6])
-    growth = _beard_growth(surface.positions, surface.marks)
+    growth = beard_growth(surface.positions, surface.marks)
     growth *= 1.0 - np.clip(surface.regions["lips"] + surface.regions["mouth_interior"], 0.0, 1.0)
     patchy = 0.75 + 0.25 * lattice_noise(surface.positions, 14.0, rng)
-    roots = scatter(surface.positions, surface.triangles, 0.75, rng, (growth * patchy).clip(0, 1).astype(np.float32))
+    roots = scatter(surface.positions, surface.triangles, 0.62, rng, (growth * patchy).clip(0, 1).astype(np.float32))
     if len(roots) < 8:
         return cover
     where = np.flatnonzero(bare & (surface.at_texels(growth) > 0.01))
@@ -80,12 +83,12 @@ def beard_hairs(surface: SkinSurface, regions: Mapping[str, Float], person: Pers
     length = rng.uniform(0.5, 1.3, len(roots)) * (0.6 + 0.9 * person.beard)
     tips = roots + direction * length[:, None]
     share = strokes(surface.points[where], surface.texel[where], roots, tips.astype(np.float32), 0.10, neighbours=6)
-    shadow = 0.16 * person.beard * surface.at_texels(growth)[where]
+    shadow = 0.30 * person.beard * surface.at_texels(growth)[where]
     cover[where] = 1.0 - (1.0 - person.beard**0.5 * share) * (1.0 - shadow)
     return cover
 
 
-def _beard_growth(positions: Float, marks: Float) -> Float:
+def beard_growth(positions: Float, marks: Float) -> Float:
     """``(V,)`` in [0, 1]: chin, jaw, upper lip and the lower cheek, up to a line from the sideburn to the mouth."""
     x, y, z = positions.T
     across = np.abs(x) / np.abs(marks[54, 0])
@@ -104,13 +107,19 @@ def scalp_cover(points: Float, marks: Float, person: Person) -> Float:
     axis = eyes[2] - 78.0  # the skull's vertical axis lies this far behind the eye corners
     angle = np.degrees(np.abs(np.arctan2(points[:, 0], points[:, 2] - axis)))
     line = np.interp(angle, _LINE_ANGLE, _LINE_HEIGHT) + eyes[1]
-    recess = max(0.0, person.hair_line)
+    recess = max(0.0, person.hair_line) + (22.0 if person.style == "receding" else 0.0)
     line += person.hair_line * np.exp(-((angle / 38.0) ** 2)) + 0.8 * recess * np.exp(-(((angle - 36.0) / 12.0) ** 2))
-    strands = points * vector(1.0, 0.16, 0.35)
-    uneven = 1.8 * lattice_noise(points, 9.0, rng)
-    uneven += 1.6 * lattice_noise(strands, 3.0, rng) + 2.2 * lattice_noise(strands, 1.3, rng)
+    uneven = 1.8 * lattice_noise(points, 14.0, rng)
+    uneven += 1.4 * lattice_noise(points, 5.0, rng) + 1.2 * lattice_noise(points, 2.0, rng)
     height = points[:, 1] - line + uneven
-    return np.asarray(_step(height / 2.4) * _off_ears(points, marks), dtype=np.float32)
+    if person.style == "bald":
+        return np.zeros(len(points), np.float32)
+    if person.style == "horseshoe":
+        # What is left is a band from temple to temple around the back.
+        crown = points[:, 1] - eyes[1] - 46.0 - 22.0 * np.clip((angle - 90.0) / 60.0, 0.0, 1.0) + uneven
+        height = np.minimum(height, -crown)
+        height = np.where(angle < 55.0, -30.0, height)
+    return np.asarray(_step(height / 3.2) * _off_ears(points, marks), dtype=np.float32)
 
 
 def _off_ears(points: Float, marks: Float) -> Float:

@@ -19,13 +19,16 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
 from recon.colour import srgb_to_linear
-from recon.data.hair import beard_hairs, brow_hairs, lash_roots, scalp_cover, strand_tone
+from recon.data.hair import beard_growth, beard_hairs, brow_hairs, lash_roots, scalp_cover, strand_tone
 from recon.data.person import Person
 from recon.data.procedural import average, lattice_noise, line_distance, resolved, scatter, vector
+from recon.data.relief import PoreField, along_creases, creases, find_pores, fine_relief, gloss_of
 from recon.face_model.model import MorphableModel
+from recon.rendering.parts import Surface, surface_of
 from recon.texture.uv_map import UVMap, uv_map
 
 Float = NDArray[np.float32]
@@ -72,15 +75,19 @@ class PaintedSkin:
 
     Attributes:
         albedo: ``(S, S, 3)`` float32 linear RGB, 0 outside the face material.
-        skin: ``(S, S)`` bool: face material that is not under the hair of the head.
-        hair: ``(S, S)`` float32, share of the hair of the head.
+        skin: ``(S, S)`` bool: face material that is not under the hair of the head or a beard.
+        hair: ``(S, S)`` float32, share of the hair of head and beard.
         vertex_colour: ``(V, 3)`` float32 linear RGB of bare skin without fine detail, for neck and shoulders.
+        relief: ``(S, S)`` float32 height over the mesh in mm: pores, lines, folds; 0 outside the face material.
+        gloss: ``(S, S)`` float32 strength of the skin's sheen about 1.
     """
 
     albedo: Float
     skin: NDArray[np.bool_]
     hair: Float
     vertex_colour: Float
+    relief: Float
+    gloss: Float
 
 
 @lru_cache(maxsize=2)
@@ -95,7 +102,7 @@ def skin_surface(model: MorphableModel, size: int) -> SkinSurface:
     # Beside the border of the layout a step leads out of it: such texels take the usual size.
     size_map = np.sqrt(down * across)
     size_map = np.where(size_map > 5.0 * np.median(size_map[raster.covered]), np.median(size_map), size_map)
-    skin = model.triangles[model.triangles_of("face", "body")]
+    skin = model.triangles[skin_triangles(model)]
     return SkinSurface(
         raster=raster,
         positions=positions,
@@ -117,7 +124,7 @@ def paint_skin(surface: SkinSurface, person: Person) -> PaintedSkin:
     cover = scalp_cover(points, surface.marks, person)
     bare = cover < 0.97
     melanin, blood = _slow(points, surface.marks, regions, person, texel)
-    fine_melanin, fine_blood = _fine(surface, regions, person, bare)
+    fine_melanin, fine_blood, relief = _fine(surface, regions, person, bare)
     everywhere = surface.regions["face"]
     vertex_melanin, vertex_blood = _slow(surface.positions, surface.marks, surface.regions, person, None)
     # The base colour is the mean of the face, so the mean deviations there are taken out.
@@ -138,7 +145,35 @@ def paint_skin(surface: SkinSurface, person: Person) -> PaintedSkin:
     hair_map = np.zeros(flat.shape, dtype=np.float32)
     hair_map[flat] = cover
     vertex_colour = _colour(vertex_melanin - mean_melanin, vertex_blood - mean_blood, person)
-    return PaintedSkin(albedo, flat & (hair_map < 0.1), hair_map, vertex_colour)
+    relief_map, gloss_map = np.zeros(flat.shape, np.float32), np.zeros(flat.shape, np.float32)
+    relief_map[flat], gloss_map[flat] = relief, gloss_of(points, texel, regions, person)
+    if person.beard_length > 0.0:
+        hair_map[flat] = np.maximum(cover, 0.9 * surface.at_texels(beard_growth(surface.positions, surface.marks)) ** 2)
+    return PaintedSkin(albedo, flat & (hair_map < 0.1), hair_map, vertex_colour, relief_map, gloss_map)
+
+
+def surface_slope(positions: Float, relief: Float) -> Float:
+    """``(S, S, 3)`` gradient along the surface of a relief ``(S, S)`` over positions ``(S, S, 3)``, mm per mm."""
+    covered = (positions != 0.0).any(axis=2)
+    down, across = np.gradient(positions, axis=0), np.gradient(positions, axis=1)
+    rise = np.gradient(relief)
+    e, f, g = ((a * b).sum(axis=2) for a, b in ((across, across), (across, down), (down, down)))
+    det = np.maximum(e * g - f * f, 1e-6)
+    along = ((g * rise[1] - f * rise[0]) / det)[..., None] * across + ((e * rise[0] - f * rise[1]) / det)[
+        ..., None
+    ] * down
+    # Beside the border of the layout a step leads out of it.
+    inner = binary_erosion(covered, iterations=2)
+    length = np.linalg.norm(along, axis=2)
+    keep = inner * np.minimum(1.0, 1.2 / np.maximum(length, 1e-6))
+    return np.asarray(along * keep[..., None], dtype=np.float32)
+
+
+def skin_triangles(model: MorphableModel) -> NDArray[np.int32]:
+    """Ids of the triangles of skin, with that of head and neck that has no texture of its own."""
+    return model.triangles_of(
+        *(n for n in model.material_names if surface_of(model, n) in (Surface.SKIN, Surface.HEAD))
+    )
 
 
 def base_colour(person: Person) -> Float:
@@ -182,11 +217,14 @@ def _slow(
     melanin += (0.05 + 0.10 * dark) * near(marks[[48, 54]].mean(axis=0), 34.0, 16.0, 14.0)
     melanin += 0.05 * regions["forehead"] - 0.05 * regions["neck"]
     lid = regions["eyes"]
+    lid_shade = lid * np.clip((points[:, 1] - marks[[36, 45], 1].mean()) / 3.0, 0.0, 1.0)
     melanin += (0.05 + 0.08 * dark) * lid
     blood += 0.12 * lid
     lips = regions["lips"] ** 1.5
-    blood += (0.95 - 0.35 * dark) * lips * float(rng.uniform(0.85, 1.15))
-    melanin += (0.10 + 0.30 * dark) * lips
+    blood += (1.0 - 0.35 * dark + 0.75 * person.makeup) * lips * float(rng.uniform(0.85, 1.15))
+    melanin += (0.12 + 0.30 * dark + 0.12 * person.makeup) * lips
+    # The outer end of a made-up lid is shaded.
+    melanin += 0.25 * person.makeup * lid_shade
     blood += 1.2 * regions["mouth_interior"]
     melanin += 0.35 * regions["mouth_interior"] + 0.6 * regions["nostrils"]
     for index, (octaves, target) in enumerate(((_BLOOD_OCTAVES, blood), (_MELANIN_OCTAVES, melanin))):
@@ -201,38 +239,29 @@ def _slow(
 
 def _fine(
     surface: SkinSurface, regions: Mapping[str, Float], person: Person, bare: NDArray[np.bool_]
-) -> tuple[Float, Float]:
-    """Melanin and blood of pores, furrows, freckles, moles, lip wrinkles and lines; zero where hair hides the skin."""
+) -> tuple[Float, Float, Float]:
+    """Melanin, blood and relief (mm) of pores, freckles, moles, lip wrinkles and lines; zero where hair hides them."""
     rng = np.random.default_rng([person.seed, 4])
-    melanin, blood = np.zeros(len(bare), np.float32), np.zeros(len(bare), np.float32)
+    melanin, blood, relief = (np.zeros(len(bare), np.float32) for _ in range(3))
     points, texel = surface.points[bare], surface.texel[bare]
     here = {name: weight[bare] for name, weight in regions.items()}
     face = np.clip(surface.regions["face"] * 1.3, 0.0, 1.0)
     open_skin = 1.0 - np.clip(here["lips"] + here["mouth_interior"] + 0.7 * here["eyes"], 0.0, 1.0)
-    fine = _pores(surface, points, texel, face, rng, person) * open_skin * (1.0 + 0.5 * here["nose"])
+    pores = find_pores(surface.positions, surface.triangles, points, face, rng)
+    fine = _pores(pores, texel, person) * open_skin * (1.0 + 0.5 * here["nose"])
     fine += _spots(surface, points, texel, face, rng, person) * open_skin
     fine += _lip_wrinkles(points, texel, rng) * here["lips"]
-    fine += _lines(points, texel, surface.marks, here, rng, person)
-    melanin[bare] = fine
-    blood[bare] = 0.25 * fine * here["nose"]
-    return melanin, blood
+    fine += _lid_rims(points, surface.marks, here)
+    height, stain = along_creases(points, texel, creases(surface.marks, person), rng)
+    melanin[bare] = fine + stain
+    blood[bare] = 0.25 * fine * here["nose"] + 0.5 * stain
+    relief[bare] = height + fine_relief(points, texel, here, pores, rng, person)
+    return melanin, blood, relief
 
 
-def _pores(
-    surface: SkinSurface, points: Float, texel: Float, face: Float, rng: np.random.Generator, person: Person
-) -> Float:
+def _pores(pores: PoreField, texel: Float, person: Person) -> Float:
     """Melanin of pores (dark dots) and of the furrows between them (the borders of the dots' Voronoi cells)."""
-    spacing = float(rng.uniform(1.0, 1.35))
-    pores = scatter(surface.positions, surface.triangles, spacing, rng, face)
-    distance, nearest = cKDTree(pores).query(points, k=2)
-    size = rng.uniform(0.16, 0.30, len(pores)).astype(np.float32)[nearest[:, 0]]
-    depth = rng.uniform(0.08, 0.26, len(pores)).astype(np.float32)[nearest[:, 0]]
-    seen = np.sqrt(size**2 + (0.5 * texel) ** 2)
-    dots = depth * (size / seen) ** 2 * np.exp(-((distance[:, 0] / seen) ** 2))
-    width = np.sqrt(0.12**2 + (0.6 * texel) ** 2)
-    furrows = 0.12 / width * np.exp(-(((distance[:, 1] - distance[:, 0]) / width) ** 2))
-    strength = 1.0 + 0.5 * np.clip((person.age - 35) / 40, 0.0, 1.0)
-    return np.asarray(dots + 0.05 * strength * furrows, dtype=np.float32)
+    return np.asarray(pores.dots(texel) + 0.05 * (1.0 + 0.5 * person.aged) * pores.furrows(texel), dtype=np.float32)
 
 
 def _spots(
@@ -278,29 +307,14 @@ def _lip_wrinkles(points: Float, texel: Float, rng: np.random.Generator) -> Floa
     )
 
 
-def _lines(
-    points: Float, texel: Float, marks: Float, regions: Mapping[str, Float], rng: np.random.Generator, person: Person
-) -> Float:
-    """Melanin of the lid rims, and with age of forehead lines and of the fold from nose to mouth."""
+def _lid_rims(points: Float, marks: Float, regions: Mapping[str, Float]) -> Float:
+    """Melanin of the rims of the lids."""
     total = np.zeros(len(points), np.float32)
     near_eye = regions["eyes"] > 0.05
     for eye in (marks[36:42], marks[42:48]):
         rim = np.concatenate([eye, eye[:1]])
-        total[near_eye] += 0.35 * np.exp(-((line_distance(points[near_eye], rim) / 0.9) ** 2))
-    aged = float(np.clip((person.age - 32) / 40, 0.0, 1.0))
-    forehead = regions["forehead"]
-    wave = 1.5 * lattice_noise(points * vector(1.0, 0.05, 1.0), 45.0, rng)
-    height = points[:, 1] + wave - marks[19, 1]
-    width = np.sqrt(0.45**2 + (0.6 * texel) ** 2)
-    for step in range(3):
-        at = 14.0 + 10.0 * step + float(rng.uniform(-2, 2))
-        fade = np.exp(-0.5 * (points[:, 0] / 26.0) ** 2)
-        total += 0.20 * aged * forehead * fade * (0.45 / width) * np.exp(-(((height - at) / width) ** 2))
-    for wing, corner in ((31, 48), (35, 54)):
-        out = vector(-4.0 if wing == 31 else 4.0, 0.0, 0.0)
-        fold = np.stack([marks[wing] + out, 0.55 * marks[wing] + 0.45 * marks[corner] + 1.6 * out, marks[corner] + out])
-        total += (0.02 + 0.16 * aged) * np.exp(-((line_distance(points, fold) / (0.9 + texel)) ** 2))
-    return np.asarray(total, dtype=np.float32)
+        total[near_eye] += 0.25 * np.exp(-((line_distance(points[near_eye], rim) / 0.9) ** 2))
+    return total
 
 
 def _with_hairs(

@@ -1,9 +1,7 @@
-"""A photographer's studio for made-up people: soft key and fill lights, a room, and a camera that sees dlib's face.
+"""Photographs of made-up people: a place with its light, a pose, a camera, and what a camera does to a picture.
 
-Light is carried per vertex without noise: from every vertex rays go to fixed directions all around, what is free adds
-the lights' radiance, what is blocked adds the light that the hit surface throws back (one bounce). Beneath skin light
-spreads sideways, red the farthest, which is a smoothing of the vertex values per channel. Per pixel come the albedo,
-a sheen of the skin and the highlights of the eyes. About four seconds a photograph of 704² on one core.
+One ray scene holds head, clothes, hair and lashes. Light is gathered once a pixel by surface, spread beneath the skin,
+and met with albedo, relief, sheen and the shine of the eyes at every sample. About seven seconds for 512² on one core.
 """
 
 from __future__ import annotations
@@ -12,364 +10,401 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
 from recon.colour import linear_to_srgb, luminance
-from recon.data.hair import scalp_cover
 from recon.data.person import Person
-from recon.data.procedural import average, lattice_noise
-from recon.data.skin import PaintedSkin, SkinSurface
-from recon.face_model.model import MorphableModel, vertex_normals
+from recon.data.procedural import line_distance
+from recon.data.skin import PaintedSkin, SkinSurface, surface_slope
+from recon.data.studio_backdrop import draw_place
+from recon.data.studio_eyes import eye_ball, eye_colour, eye_look, wet_shine
+from recon.data.studio_light import (
+    SHARES,
+    Directions,
+    Room,
+    beneath_skin,
+    drawn_directions,
+    gather,
+    sheen,
+    unblocked,
+)
+from recon.data.studio_scene import BODY, EYE, HAIR, LASH, MOUTH, SKIN, StudioScene, build_scene
+from recon.data.wardrobe import Clothes, draw_clothes
+from recon.face_model.model import MorphableModel
 from recon.fitting.camera import Camera
-from recon.rendering.eyes import EyeColours, eye_texture, lash_opacity
-from recon.rendering.parts import Surface, part_topologies
+from recon.rendering.eyes import gaze_pitch
+from recon.rendering.parts import Surface, surface_of
 from recon.rendering.rays import RayScene
 
 Float = NDArray[np.float32]
-
-DIRECTIONS = 256
-_SAMPLES = 2  # per pixel and axis
-_IRISES = ((0.040, 0.019, 0.010), (0.065, 0.032, 0.016), (0.090, 0.080, 0.035), (0.085, 0.120, 0.150))
-
-
-@dataclass(frozen=True)
-class _Light:
-    """A light of radiance ``colour · exp(sharpness · (d · direction − 1))``."""
-
-    direction: tuple[float, float, float]
-    sharpness: float
-    colour: tuple[float, float, float]
-
-    def radiance(self, directions: Float, blur: float = np.inf) -> Float:
-        """``(N, 3)`` towards ``directions`` ``(N, 3)``, seen through a lobe of that sharpness (mirror: infinite)."""
-        axis = np.asarray(self.direction, dtype=np.float32)
-        axis = axis / np.linalg.norm(axis)
-        joint = self.sharpness if np.isinf(blur) else self.sharpness * blur / (self.sharpness + blur)
-        weight = joint / self.sharpness * np.exp(joint * (directions @ axis - 1.0))
-        return np.asarray(weight[:, None] * np.asarray(self.colour, dtype=np.float32), dtype=np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class _Room:
-    """Lights and the even light from everywhere."""
-
-    lights: tuple[_Light, ...]
-    ambient: tuple[float, float, float]
-
-    def radiance(self, directions: Float, blur: float = np.inf) -> Float:
-        """``(N, 3)`` from all lights towards ``directions``."""
-        total = np.broadcast_to(np.asarray(self.ambient, dtype=np.float32), directions.shape).copy()
-        total *= np.clip(0.75 + 0.35 * directions[:, 1:2], 0.3, None)  # ceiling brighter than floor
-        for light in self.lights:
-            total += light.radiance(directions, blur)
-        return total
-
-
-@dataclass(frozen=True, eq=False)
-class _Head:
-    """A head ready for the camera: ``(V, 3)`` positions with hair, colours and light per vertex."""
-
-    vertices: Float
-    normals: Float
-    triangles: NDArray[np.int32]
-    material: NDArray[np.int16]
-    light: Float
-    openness: Float
-    vertex_colour: Float
+Index = NDArray[np.intp]
 
 
 def photograph(
     model: MorphableModel, vertices: Float, surface: SkinSurface, painted: PaintedSkin, person: Person, size: int
 ) -> tuple[Float, Camera]:
-    """A head-and-shoulders portrait of ``person``.
+    """A portrait of ``person``.
 
     Args:
         model: the face model of the vertices.
         vertices: ``(V, 3)`` float32, the head without hair, in the model's unit.
         surface, painted: from :mod:`recon.data.skin`.
-        person: whose seed chooses lights, pose, clothes and eyes.
+        person: whose seed chooses place, pose, clothes, eyes and camera.
         size: width and height in pixels.
 
     Returns:
-        ``(size, size, 3)`` float32 sRGB-encoded in [0, 1], and the camera.
+        ``(size, size, 3)`` float32 sRGB-encoded in [0, 1], and the camera, in the model's unit.
     """
     rng = np.random.default_rng([person.seed, 9])
-    room = _room(rng)
-    camera = _camera(model, vertices, size, rng)
-    head = _lit_head(model, vertices, surface, painted, person, room, rng)
-    shown, covered = _shade(model, vertices, surface, painted, person, head, room, camera, rng)
-    row = np.linspace(0.0, 1.0, size, dtype=np.float32)[:, None, None]
-    backdrop = (0.30 - 0.14 * row) * rng.uniform(0.7, 1.3) * np.float32(rng.uniform(0.94, 1.06, 3))
-    image = shown + (1.0 - covered) * backdrop
-    exposure = _exposure(head, model, person)
-    noisy = image * exposure + rng.normal(0.0, 0.0025, image.shape)
-    return linear_to_srgb(noisy.astype(np.float32)), camera
+    place = draw_place(rng)
+    # A picture is some 28 cm wide.
+    scene = build_scene(model, vertices, surface, painted, person, finest=280.0 / (size * _samples(size)))
+    camera = _camera(model, scene, size, rng)
+    shown, covered, level = _picture(model, scene, surface, painted, person, place.room, camera, draw_clothes(rng), rng)
+    # A camera's meter: the face, and what of it burns out.
+    exposure = float(rng.uniform(0.92, 1.08)) * (0.73 + 0.40 * person.darkness) / level
+    behind = place.backdrop(size) * np.float32(0.85 / exposure if place.name in ("studio", "passport") else 0.9)
+    image = (shown + (1.0 - covered) * behind) * exposure
+    per_unit = np.float64(scene.scale)
+    in_model_unit = Camera(camera.rotation, camera.translation / per_unit, camera.focal, camera.principal, size, size)
+    return _developed(image, rng), in_model_unit
 
 
-def _room(rng: np.random.Generator) -> _Room:
-    """A soft key light from one side above, a weaker fill from the other, a hair light from behind."""
-    side = float(rng.choice([-1.0, 1.0]))
-    warm, cool = (1.0, 0.965, 0.92), (0.94, 0.98, 1.0)
-    key, fill = float(rng.uniform(3.0, 4.2)), float(rng.uniform(0.45, 1.0))
-    return _Room(
-        (
-            _Light((side * rng.uniform(0.35, 0.75), rng.uniform(0.3, 0.55), 0.8), 9.0, _scaled(warm, key)),
-            _Light((-side * rng.uniform(0.5, 0.9), 0.05, 0.8), 4.0, _scaled(cool, fill)),
-            _Light((-side * 0.5, 0.5, -0.8), 12.0, (0.9, 0.9, 0.9)),
-        ),
-        (0.24, 0.24, 0.25),
-    )
+def _samples(size: int) -> int:
+    """Samples along each side of a pixel: hair is finer than a pixel of a small picture."""
+    return 3 if size <= 560 else 2
 
 
-def _scaled(colour: tuple[float, float, float], factor: float) -> tuple[float, float, float]:
-    return (colour[0] * factor, colour[1] * factor, colour[2] * factor)
+def _developed(image: Float, rng: np.random.Generator) -> Float:
+    """What lens, sensor and camera make of the light: softness, vignette, white balance, grain and a soft shoulder."""
+    size = image.shape[0]
+    soft = float(rng.uniform(0.35, 0.75)) * size / 512.0
+    image = gaussian_filter(image, (soft, soft, 0.0))
+    grid = np.linspace(-1.0, 1.0, size, dtype=np.float32)
+    image *= 1.0 - float(rng.uniform(0.0, 0.12)) * (grid[:, None, None] ** 2 + grid[None, :, None] ** 2)
+    image *= np.exp(rng.normal(0.0, 0.02, 3)).astype(np.float32)
+    grey = luminance(image)[..., None]
+    image = np.maximum(grey + float(rng.uniform(1.0, 1.14)) * (image - grey), 0.0)
+    grain = float(rng.uniform(0.002, 0.007))
+    noise = gaussian_filter(rng.normal(0.0, 1.0, image.shape), (0.5, 0.5, 0.0)) * 2.0
+    image = image + grain * np.sqrt(np.clip(image, 0.003, None)) * noise
+    # Highlights roll off above three quarters instead of clipping.
+    over = np.clip(image - 0.72, 0.0, None)
+    image = np.minimum(image, 0.72) + 0.28 * (1.0 - np.exp(-over / 0.28))
+    return linear_to_srgb(np.clip(image, 0.0, 1.0).astype(np.float32))
 
 
-def _camera(model: MorphableModel, vertices: Float, size: int, rng: np.random.Generator) -> Camera:
-    """A long lens at about 1.4 m; a face turned a few degrees, from nasion to chin a third of the picture's height."""
-    marks = model.landmarks(vertices).astype(np.float64)
-    turn, nod, roll = (np.radians(float(angle)) for angle in rng.normal(0.0, [6.0, 2.0, 1.0]))
+def _camera(model: MorphableModel, scene: StudioScene, size: int, rng: np.random.Generator) -> Camera:
+    """A portrait lens at about 1.4 m, the head turned a little; unit mm."""
+    marks = model.landmarks(scene.vertices[: len(model.mean)]).astype(np.float64)
+    angles = rng.normal(0.0, [11.0, 3.5, 2.0]) + np.array([0.0, 4.0, 0.0])
+    turn, nod, roll = np.radians(np.clip(angles, -28.0, 28.0))
     cy, sy, cx, sx, cz, sz = np.cos(turn), np.sin(turn), np.cos(nod), np.sin(nod), np.cos(roll), np.sin(roll)
     yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     pitch = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     tilt = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
     flip = np.diag([1.0, -1.0, -1.0])  # model: y up, z to the viewer; camera: y down, z into the scene
     rotation = flip @ tilt @ pitch @ yaw
-    middle = 0.5 * (marks[27] + marks[8])
-    distance = float(rng.uniform(1.2, 1.7)) / model.metres_per_unit
-    height = 2.0 * float(np.linalg.norm(marks[27] - marks[8]))
-    focal = 0.64 * size * distance / height * float(rng.uniform(0.96, 1.04))
+    middle = 0.5 * (marks[27] + marks[8]) + np.array([0.0, 12.0, -40.0])
+    distance = float(rng.uniform(1000.0, 1700.0))
+    height = float(np.linalg.norm(marks[27] - marks[8]))
+    focal = float(rng.uniform(0.33, 0.40)) * size * distance / height
     translation = np.array([0.0, 0.0, distance]) - rotation @ middle
-    return Camera(rotation, translation, focal, (0.5 * size, 0.53 * size), size, size)
+    return Camera(rotation, translation, focal, (0.5 * size, 0.52 * size), size, size)
 
 
-def _lit_head(
+@dataclass(frozen=True, eq=False)
+class _Samples:
+    """What the rays of the picture meet; ``N`` hits of ``size² · side²`` rays.
+
+    Attributes:
+        side: samples a pixel along each axis.
+        pixel: ``(N,)`` number of the pixel that a ray belongs to.
+        triangle: ``(N,)``; weights: ``(N, 3)`` barycentric.
+        kind: ``(N,)`` class of the surface.
+        points, normals, towards: ``(N, 3)``; ``towards`` is the direction of the ray.
+        depth: ``(N,)`` mm.
+    """
+
+    side: int
+    pixel: Index
+    triangle: NDArray[np.int32]
+    weights: Float
+    kind: NDArray[np.int8]
+    points: Float
+    normals: Float
+    towards: Float
+    depth: Float
+
+
+def _picture(
     model: MorphableModel,
-    vertices: Float,
+    scene: StudioScene,
     surface: SkinSurface,
     painted: PaintedSkin,
     person: Person,
-    room: _Room,
-    rng: np.random.Generator,
-) -> _Head:
-    """Put the hair on, dress the body, and carry the light to every vertex."""
-    skin = model.triangles[model.triangles_of("face", "body")]
-    normals = vertex_normals(vertices, skin)
-    hair = scalp_cover(surface.positions, surface.marks, person)
-    hair[np.setdiff1d(np.arange(len(hair)), model.triangles[model.uv_triangle_ids])] = 0.0
-    usual = (1.3 if person.gender == "female" else 0.6) * float(rng.uniform(0.7, 1.3))
-    thick = usual * (1.0 + 0.25 * lattice_noise(surface.positions, 45.0, rng))
-    # Hair lies thin at its line and full from 3 cm behind it.
-    full = average(model.triangles[model.uv_triangle_ids], len(vertices), hair, 12)
-    raised = vertices + normals * (full**2 * thick)[:, None].astype(np.float32)
-    hidden = [name for name in model.material_names if name.startswith("lashes")]
-    keep = np.setdiff1d(np.arange(len(model.triangles)), model.triangles_of(*hidden))
-    normals = vertex_normals(raised, model.triangles[keep])
-    colour = _vertex_colours(model, painted, hair, person)
-    light, openness = _light(raised, normals, model.triangles[keep], colour, room)
-    light = _under_skin(light, skin)
-    return _Head(raised, normals, model.triangles, model.triangle_material, light, openness, colour)
-
-
-def _vertex_colours(
-    model: MorphableModel,
-    painted: PaintedSkin,
-    hair: Float,
-    person: Person,
-) -> Float:
-    """Linear RGB per vertex: bare skin, hair, and the colours inside mouth and sockets."""
-    colour = painted.vertex_colour + (np.asarray(person.hair, np.float32) - painted.vertex_colour) * hair[:, None]
-    for names, fixed in (
-        (("mouth_socket", "tongue"), (0.20, 0.05, 0.045)),
-        (("teeth",), (0.55, 0.48, 0.38)),
-        (("eye_socket_left", "eye_socket_right"), (0.16, 0.06, 0.05)),
-        (("sclera_left", "sclera_right"), (0.45, 0.40, 0.37)),
-    ):
-        colour[np.setdiff1d(model.triangles[model.triangles_of(*names)], model.triangles[model.uv_triangle_ids])] = (
-            fixed
-        )
-    return np.asarray(colour, dtype=np.float32)
-
-
-def _shirt(places: Float, body: NDArray[np.bool_]) -> Float:
-    """``(N, 1)`` share of the shirt at ``places`` ``(N, 3)`` of the mean shape in mm: below a round collar."""
-    x, y, z = places.T
-    collar = -128.0 + 26.0 * np.clip(np.abs(x) / 62.0, 0.0, 1.6) ** 2 + 0.55 * np.clip(40.0 - z, 0.0, 90.0)
-    share = np.where(body, 1.0 / (1.0 + np.exp(np.clip((y - collar) / 0.35, -30.0, 30.0))), 0.0)
-    return np.asarray(share[:, None], dtype=np.float32)
-
-
-def _light(
-    vertices: Float, normals: Float, triangles: NDArray[np.int32], colour: Float, room: _Room
-) -> tuple[Float, Float]:
-    """Irradiance over π ``(V, 3)``, lights and one bounce, and the share of open directions ``(V,)``."""
-    directions = _sphere(DIRECTIONS)
-    radiance = room.radiance(directions)
-    scene = RayScene(vertices, triangles)
-    count = len(vertices)
-    towards_camera = normals[:, 2] > -0.4  # what looks away is neither seen nor throws light on what is
-    solid = 4.0 / DIRECTIONS  # solid angle of a direction over π
-    direct, bounced = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)
-    open_share, facing_share = np.zeros(count, np.float32), np.zeros(count, np.float32)
-    blocked: list[tuple[NDArray[np.int64], NDArray[np.int32], Float]] = []
-    extent = float(np.ptp(vertices[:, 1]))
-    for direction, shine in zip(directions, radiance, strict=True):
-        cosine = normals @ direction
-        ids = np.flatnonzero((cosine > 0.02) & towards_camera)
-        hits = scene.first_hit(
-            vertices[ids] + 1.5e-3 * extent * normals[ids], np.broadcast_to(direction, (len(ids), 3))
-        )
-        free = hits.triangle < 0
-        weight = solid * cosine[ids]
-        direct[ids[free]] += weight[free, None] * shine
-        open_share[ids[free]] += weight[free]
-        facing_share[ids] += weight
-        blocked.append((ids[~free], hits.triangle[~free], weight[~free].astype(np.float32)))
-    outgoing = (direct * colour)[triangles].mean(axis=1)
-    for ids, hit, weight in blocked:
-        bounced[ids] += weight[:, None] * outgoing[hit]
-    return direct + bounced, (open_share / np.maximum(facing_share, 1e-6)).astype(np.float32)
-
-
-def _under_skin(light: Float, skin: NDArray[np.int32]) -> Float:
-    """Light spread sideways beneath the skin: about 3 mm in red, 1.5 mm in green, 1 mm in blue."""
-    spread = light.copy()
-    for channel, rounds in enumerate((4, 2, 1)):
-        spread[:, channel] = average(skin, len(light), light[:, channel], rounds)
-    return spread
-
-
-def _exposure(head: _Head, model: MorphableModel, person: Person) -> float:
-    """Exposed for the face: its brightest tenth of light is just below white paper; dark skin gets a little more."""
-    level = luminance(head.light)[model.regions["face"]]
-    return float((0.85 + 0.45 * person.darkness) / np.percentile(level, 90))
-
-
-def _shade(
-    model: MorphableModel,
-    bare: Float,
-    surface: SkinSurface,
-    painted: PaintedSkin,
-    person: Person,
-    head: _Head,
-    room: _Room,
+    room: Room,
     camera: Camera,
+    clothes: Clothes,
     rng: np.random.Generator,
-) -> tuple[Float, Float]:
-    """``(H, W, 3)`` linear light and ``(H, W, 1)`` coverage of the head, averaged over the samples of each pixel."""
-    side = camera.width * _SAMPLES
-    grid = (np.arange(side) + 0.5) / _SAMPLES
+) -> tuple[Float, Float, float]:
+    """``(S, S, 3)`` light, ``(S, S, 1)`` coverage, and how bright the face is lit (for the meter)."""
+    size = camera.width
+    rays = RayScene(scene.vertices, scene.triangles)
+    seen = _seen(scene, rays, camera, _samples(size))
+    directions = drawn_directions(room)
+    colour = scene.colour[scene.triangles].mean(axis=1)
+    solid = len(scene.triangles) - scene.ribbons
+    bright = np.empty_like(colour)
+    bright[:solid] = unblocked(scene.normals[: len(model.mean)], directions)[scene.triangles[:solid]].mean(axis=1)
+    bright[solid:] = bright[:solid][scene.kind[:solid] == SKIN].mean(axis=0)
+    thrown_back = np.float32(0.45) * colour * bright
+    radiance = np.zeros((len(seen.pixel), 3), np.float32)
+    level = 1.0
+    for kinds in ((SKIN,), (EYE,), (BODY, MOUTH)):
+        chosen = np.flatnonzero(np.isin(seen.kind, kinds))
+        if not len(chosen):
+            continue
+        light, opened = _gathered(seen, chosen, size, rays, directions, thrown_back, camera, scatters=kinds == (SKIN,))
+        if kinds == (SKIN,):
+            face = _on_face(model, scene, seen, chosen)
+            level = float(np.percentile(luminance(light[face]), 90)) if face.any() else 1.0
+            radiance[chosen] = _skin(model, scene, surface, painted, person, room, seen, chosen, light, opened, rng)
+        elif kinds == (EYE,):
+            radiance[chosen] = _eyes(model, scene, person, room, camera, seen, chosen, light, opened)
+        else:
+            radiance[chosen] = _rest(model, scene, surface, person, clothes, seen, chosen, light, rng)
+    hair = np.flatnonzero(seen.kind >= HAIR)
+    if len(hair):
+        radiance[hair] = _hair(scene, person, room, seen, hair, rays, directions, thrown_back)
+    count = np.float32(seen.side**2)
+    image = np.stack([np.bincount(seen.pixel, radiance[:, channel], size * size) for channel in range(3)], axis=1)
+    covered = np.bincount(seen.pixel, minlength=size * size)[:, None]
+    return (
+        (image / count).reshape(size, size, 3).astype(np.float32),
+        (covered / count).reshape(size, size, 1).astype(np.float32),
+        level,
+    )
+
+
+def _seen(scene: StudioScene, rays: RayScene, camera: Camera, side: int) -> _Samples:
+    """Shoot ``side²`` rays through every pixel."""
+    size = camera.width
+    grid = (np.arange(size * side) + 0.5) / side
     x, y = np.meshgrid(grid, grid)
-    rays = camera.pixel_rays(x.ravel(), y.ravel()).astype(np.float32)
+    directions = camera.pixel_rays(x.ravel(), y.ravel()).astype(np.float32)
     origin = camera.centre.astype(np.float32)
-    lashes = [name for name in model.material_names if name.startswith("lashes")]
-    solid = np.setdiff1d(np.arange(len(model.triangles)), model.triangles_of(*lashes))
-    hits = RayScene(head.vertices, model.triangles[solid]).first_hit(origin, rays)
+    hits = rays.first_hit(origin, directions)
     found = np.flatnonzero(hits.triangle >= 0)
-    ids, weights = solid[hits.triangle[found]], hits.barycentric[found]
-    colour = _surface_light(model, bare, surface, painted, person, head, room, rays[found], ids, weights, rng)
-    image = np.zeros((side * side, 3), np.float32)
-    covered = np.zeros((side * side, 1), np.float32)
-    image[found], covered[found] = colour, 1.0
-    _draw_lashes(model, head, origin, rays, hits.distance, image, person)
-    shape = (camera.height, _SAMPLES, camera.width, _SAMPLES, -1)
-    return image.reshape(shape).mean(axis=(1, 3)), covered.reshape(shape).mean(axis=(1, 3))
+    triangle, weights, towards = hits.triangle[found], hits.barycentric[found], directions[found]
+    row, column = found // (size * side) // side, found % (size * side) // side
+    normals = np.einsum("ncx,nc->nx", scene.normals[scene.triangles[triangle]], weights, optimize=True)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
+    return _Samples(
+        side,
+        row * size + column,
+        triangle,
+        weights,
+        scene.kind[triangle],
+        origin + hits.distance[found, None] * towards,
+        normals.astype(np.float32),
+        towards,
+        hits.distance[found],
+    )
 
 
-def _surface_light(
+def _gathered(
+    seen: _Samples,
+    chosen: Index,
+    size: int,
+    rays: RayScene,
+    directions: Directions,
+    thrown_back: Float,
+    camera: Camera,
+    scatters: bool,
+) -> tuple[Float, Float]:
+    """Light ``(M, 3)`` and open share ``(M, 1)`` at the chosen samples, gathered at one of them a pixel."""
+    pixels, first = np.unique(seen.pixel[chosen], return_index=True)
+    ids = chosen[first]
+    share = ((pixels // size) % 2) * 2 + (pixels % size) % 2
+    light = gather(rays, seen.points[ids], seen.normals[ids], share % SHARES, directions, thrown_back, 0.35)
+    picture, depth = np.zeros((size * size, 4), np.float32), np.zeros(size * size, np.float32)
+    picture[pixels, :3], picture[pixels, 3], depth[pixels] = light.light, light.opened, seen.depth[ids]
+    inside = np.zeros(size * size, bool)
+    inside[pixels] = True
+    shape = (size, size)
+    pixel = float(np.median(depth[pixels])) / camera.focal
+    spread = picture.reshape(*shape, 4)
+    if scatters:
+        spread = np.concatenate(
+            [
+                beneath_skin(spread[..., :3], inside.reshape(shape), depth.reshape(shape), pixel),
+                _evened(spread[..., 3:], inside.reshape(shape), 1.0),
+            ],
+            axis=2,
+        )
+    else:
+        spread = _evened(spread, inside.reshape(shape), 0.8)
+    values = spread.reshape(-1, 4)[seen.pixel[chosen]]
+    return values[:, :3], values[:, 3:]
+
+
+def _evened(values: Float, inside: NDArray[np.bool_], sigma: float) -> Float:
+    weight = inside.astype(np.float32)
+    total = gaussian_filter(weight, sigma)[..., None]
+    return np.asarray(gaussian_filter(values * weight[..., None], (sigma, sigma, 0.0)) / np.maximum(total, 1e-4))
+
+
+def _at(scene: StudioScene, seen: _Samples, chosen: Index, values: Float) -> Float:
+    """``(M, C)`` of vertex values ``(V, C)`` at the chosen samples."""
+    corners = scene.triangles[seen.triangle[chosen]]
+    return np.asarray(np.einsum("ncx,nc->nx", values[corners], seen.weights[chosen], optimize=True), dtype=np.float32)
+
+
+def _on_face(model: MorphableModel, scene: StudioScene, seen: _Samples, chosen: Index) -> NDArray[np.bool_]:
+    face = model.regions["face"].astype(np.float32)[:, None]
+    return np.asarray(_at(scene, seen, chosen, face)[:, 0] > 0.9)
+
+
+def _skin(
     model: MorphableModel,
-    bare: Float,
+    scene: StudioScene,
     surface: SkinSurface,
     painted: PaintedSkin,
     person: Person,
-    head: _Head,
-    room: _Room,
-    rays: Float,
-    ids: NDArray[np.int64],
-    weights: Float,
+    room: Room,
+    seen: _Samples,
+    chosen: Index,
+    light: Float,
+    opened: Float,
     rng: np.random.Generator,
 ) -> Float:
-    """``(N, 3)`` linear light from the hit points of ``rays``."""
-    corners = model.triangles[ids]
-
-    def at_hit(values: Float) -> Float:
-        return np.asarray(np.einsum("ncx,nc->nx", values[corners], weights), dtype=np.float32)
-
-    normal = at_hit(head.normals)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    light, openness = at_hit(head.light), at_hit(head.openness[:, None])
-    albedo = at_hit(head.vertex_colour)
-    gloss = np.full((len(ids), 1), 0.35, np.float32)
-    material = np.asarray(model.material_names)[model.triangle_material[ids]]
-
-    face = np.isin(material, list(model.uv_materials))
-    texcoord = np.einsum("ncx,nc->nx", model.uv[model.uv_triangles[ids[face]]], weights[face])
-    albedo[face] = _sample(_bled(painted.albedo, surface.raster.covered), texcoord)
+    """Skin: albedo times light, bent by the relief, and the sheen."""
+    ids = scene.model_triangle[seen.triangle[chosen]]
+    texcoord = np.einsum("ncx,nc->nx", model.uv[model.uv_triangles[ids]], seen.weights[chosen])
+    inside = surface.raster.covered
+    albedo = _sample(_bled(painted.albedo, inside), texcoord)
     hair = _sample(painted.hair[..., None], texcoord)
-    gloss[face] = 1.0 - 0.9 * hair
-    grain = at_hit(surface.positions)
-    shirt = _shirt(grain, material == "body")
-    dye = np.float32(rng.choice([(0.03, 0.04, 0.07), (0.30, 0.30, 0.31), (0.05, 0.05, 0.05), (0.10, 0.02, 0.03)]))
-    albedo += (dye - albedo) * shirt
-    gloss *= 1.0 - 0.8 * shirt
-    # Bumps of skin, weaker where hair lies; seen edge-on they hide one another.
-    steepness = np.clip(-(rays[face] * normal[face]).sum(axis=1, keepdims=True), 0.0, 1.0) * (0.045 + 0.06 * hair)
-    bumps = np.stack([lattice_noise(grain[face], wavelength, rng) for wavelength in (1.6, 1.1, 2.4)], axis=1)
-    bent = normal.copy()
-    bent[face] += steepness * bumps
+    normal, towards, points = seen.normals[chosen], seen.towards[chosen], seen.points[chosen]
+    # Seen edge-on bumps hide one another.
+    steep = np.clip(-1.6 * (towards * normal).sum(axis=1, keepdims=True), 0.15, 1.0)
+    places = surface.raster.interpolate(scene.vertices[: len(model.mean)])
+    slope = _sample(surface_slope(places, painted.relief), texcoord)
+    bent = normal - steep * slope
     bent /= np.linalg.norm(bent, axis=1, keepdims=True)
+    gloss = _sample(_bled(painted.gloss[..., None], inside), texcoord) * (1.0 - 0.9 * hair)
+    facing, whence = normal @ room.main, bent @ room.main
+    # Beneath the skin light evens out over small bumps, red more than blue (Ma et al. 2007: one normal a channel).
+    relit = np.clip(1.0 + (whence - facing) / np.maximum(facing + 0.5, 0.45), 0.4, 1.8)[:, None]
+    relit = relit ** np.array([0.55, 0.8, 0.9], np.float32)
+    marks = model.landmarks(scene.vertices[: len(model.mean)])
+    wet = np.zeros(len(points), np.float32)
+    for eye in (marks[36:42], marks[42:48]):
+        near = np.abs(points - eye.mean(axis=0)).max(axis=1) < 24.0
+        rim = np.concatenate([eye, eye[:1]])
+        wet[near] = np.maximum(wet[near], np.exp(-((line_distance(points[near], rim) / 0.9) ** 2)))
+    gloss = gloss + 2.2 * wet[:, None]
+    return np.asarray(albedo * light * relit + sheen(room, towards, bent, gloss, opened), dtype=np.float32)
 
-    eye = np.char.startswith(material, "sclera")
-    iris = _IRISES[int(rng.integers(0, 2 if person.tone >= 3 else 4))]
-    balls = np.unique(model.triangles[model.triangles_of("sclera_left")])
-    radius = 0.5 * float(np.ptp(bare[balls, 0])) * model.metres_per_unit
-    gaze = np.einsum("ncx,nc->nx", model.uv[model.uv_triangles[ids[eye]]], weights[eye])
-    albedo[eye] = _sample(eye_texture(round(radius, 5), EyeColours(sclera=(0.44, 0.385, 0.35), iris=iris)), gaze)
-    return albedo * light + _sheen(room, rays, bent, normal, light, openness, gloss, eye)
 
-
-def _sheen(
-    room: _Room,
-    rays: Float,
-    bent: Float,
-    normal: Float,
+def _eyes(
+    model: MorphableModel,
+    scene: StudioScene,
+    person: Person,
+    room: Room,
+    camera: Camera,
+    seen: _Samples,
+    chosen: Index,
     light: Float,
-    openness: Float,
-    gloss: Float,
-    eye: NDArray[np.bool_],
+    opened: Float,
 ) -> Float:
-    """Light reflected at the surface: a broad lobe and a weaker narrow one on skin, a mirror on eyes (Schlick 1994)."""
-    mirror = rays - 2.0 * (rays * bent).sum(axis=1, keepdims=True) * bent
-    facing = np.clip(-(rays * bent).sum(axis=1, keepdims=True), 0.0, 1.0)
-    fresnel = 0.028 + 0.972 * (1.0 - facing) ** 5 * 0.22
-    wide, narrow = room.radiance(mirror, blur=8.0), room.radiance(mirror, blur=28.0)
-    sheen = 0.7 * fresnel * gloss * openness**2 * (0.6 * wide + 0.4 * narrow)
-    if eye.any():
-        ray, axis = rays[eye], normal[eye]
-        seen = ray - 2.0 * (ray * axis).sum(axis=1, keepdims=True) * axis
-        key = np.asarray(room.lights[0].direction, np.float32)
-        inside = 1.0 / (1.0 + np.exp(np.clip(-(seen @ (key / np.linalg.norm(key)) - 0.955) / 0.004, -30, 30)))
-        sheen[eye] = 0.025 * openness[eye] ** 2 * (0.3 * room.radiance(seen) + 18.0 * inside[:, None])
-    return np.asarray(sheen, dtype=np.float32)
+    """Both eyes, which look at the camera."""
+    look = eye_look(person)
+    marks = model.landmarks(scene.vertices[: len(model.mean)])
+    pitch = _pitch(model, scene, marks)
+    radiance = np.zeros((len(chosen), 3), np.float32)
+    names = np.asarray(model.material_names)[model.triangle_material[scene.model_triangle[seen.triangle[chosen]]]]
+    for name in np.unique(names):
+        here = np.flatnonzero(names == name)
+        ball_points = scene.vertices[np.unique(model.triangles[model.triangles_of(str(name))])]
+        middle = ball_points.mean(axis=0)
+        corner = min(marks[39], marks[42], key=lambda mark: float(np.linalg.norm(mark - middle)))
+        ball = eye_ball(ball_points, corner, camera.centre.astype(np.float32), pitch)
+        colour, normal = eye_colour(seen.points[chosen[here]], ball, look)
+        shine = wet_shine(room, seen.towards[chosen[here]], normal, opened[here])
+        radiance[here] = colour * light[here] + shine
+    return radiance
 
 
-def _draw_lashes(
-    model: MorphableModel, head: _Head, origin: Float, rays: Float, depth: Float, image: Float, person: Person
-) -> None:
-    """Lay the lashes over ``image``, as far as their opacity covers what lies behind."""
-    part = next((part for part in part_topologies(model) if part.surface is Surface.LASHES), None)
-    if part is None or part.texcoord is None:
-        return
-    hits = RayScene(head.vertices[part.vertex_ids], part.triangles).first_hit(origin, rays)
-    found = np.flatnonzero((hits.triangle >= 0) & (hits.distance < depth))
-    if not len(found):
-        return
-    corners, weights = part.triangles[hits.triangle[found]], hits.barycentric[found]
-    opacity = _sample(lash_opacity(), np.einsum("ncx,nc->nx", part.texcoord[corners], weights))
-    # The drawn lashes are finer than a sample here, and each stands for the clump that real ones form.
-    opacity = np.minimum(2.5 * opacity, 0.95)
-    lash = 0.5 * np.asarray(person.hair, np.float32) + np.float32(0.004)
-    image[found] += (lash - image[found]) * opacity
+def _pitch(model: MorphableModel, scene: StudioScene, marks: Float) -> float:
+    """Radians by which the gaze is raised, so that both eyes sit naturally between their lids."""
+    balls = tuple(
+        scene.vertices[np.unique(model.triangles[model.triangles_of(name)])]
+        for name in model.material_names
+        if surface_of(model, name) is Surface.EYE
+    )
+    return gaze_pitch(balls, marks[[37, 38, 40, 41, 43, 44, 46, 47]]) - np.float64(np.radians(3.0))
+
+
+def _rest(
+    model: MorphableModel,
+    scene: StudioScene,
+    surface: SkinSurface,
+    person: Person,
+    clothes: Clothes,
+    seen: _Samples,
+    chosen: Index,
+    light: Float,
+    rng: np.random.Generator,
+) -> Float:
+    """Neck, clothes and the inside of the mouth."""
+    albedo = _at(scene, seen, chosen, scene.colour)
+    mean = _at(scene, seen, chosen, surface.positions)
+    share, dye = clothes.at(mean, rng)
+    share = share * (seen.kind[chosen] == BODY)[:, None]
+    return np.asarray((albedo + (dye - albedo) * share) * light, dtype=np.float32)
+
+
+def _hair(
+    scene: StudioScene,
+    person: Person,
+    room: Room,
+    seen: _Samples,
+    chosen: Index,
+    rays: RayScene,
+    directions: Directions,
+    thrown_back: Float,
+) -> Float:
+    """Hair: light from all around the strand, and two highlights, one white at the surface, one that passed through.
+
+    Kajiya and Kay (1989) with the shifted highlights of Marschner et al. (2003).
+    """
+    ribbon = seen.triangle[chosen] - (len(scene.triangles) - scene.ribbons)
+    tangent, along, tone = scene.tangent[ribbon], scene.along[ribbon, None], scene.tone[ribbon, None]
+    towards, points = seen.towards[chosen], seen.points[chosen]
+    outwards = points - scene.vertices[:: max(1, len(scene.vertices) // 5000)].mean(axis=0)
+    outwards -= (outwards * tangent).sum(axis=1, keepdims=True) * tangent
+    outwards = outwards / np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1e-6) - 0.5 * towards
+    outwards = (outwards / np.linalg.norm(outwards, axis=1, keepdims=True)).astype(np.float32)
+    shares = 16
+    share = (seen.pixel[chosen] * 7 + np.arange(len(chosen)) * 5) % shares
+    got = gather(rays, points, outwards, share, directions, thrown_back, 0.6, wrap=0.6, shares=shares)
+    colour = np.asarray(person.hair, np.float32) * tone * (0.80 + 0.35 * along)
+    lash = seen.kind[chosen] == LASH
+    colour[lash] = 0.35 * np.asarray(person.hair, np.float32) * (1.0 - 0.6 * person.makeup) + 0.003
+    shine = np.zeros_like(colour)
+    for light in room.lights:
+        flux = 2.0 / light.sharpness * np.asarray(light.colour, np.float32)
+        half = light.axis - towards
+        half /= np.maximum(np.linalg.norm(half, axis=1, keepdims=True), 1e-6)
+        for shift, sharp, tint in ((-0.10, 45.0, 0.045), (0.14, 14.0, 0.55 * np.asarray(person.hair, np.float32))):
+            moved = tangent + shift * outwards
+            moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+            across = np.sqrt(np.clip(1.0 - (moved * half).sum(axis=1, keepdims=True) ** 2, 0.0, 1.0))
+            facing = np.clip(0.25 + outwards @ light.axis, 0.0, 1.0)[:, None]
+            shine += across**sharp * facing * flux * tint
+    shine *= got.opened[:, None] * np.where(lash, 0.2, 1.0)[:, None]
+    return np.asarray(colour * got.light + shine, dtype=np.float32)
 
 
 def _bled(texture: Float, inside: NDArray[np.bool_]) -> Float:
@@ -382,19 +417,5 @@ def _sample(texture: Float, texcoord: Float) -> Float:
     """``(N, C)`` bilinear samples of a map ``(S, S, C)`` whose row 0 lies at v = 1."""
     size = texture.shape[0]
     where = np.stack([(1.0 - texcoord[:, 1]) * size - 0.5, texcoord[:, 0] * size - 0.5])
-    return np.stack(
-        [
-            map_coordinates(texture[..., channel], where, order=1, mode="nearest")
-            for channel in range(texture.shape[-1])
-        ],
-        axis=1,
-    ).astype(np.float32)
-
-
-def _sphere(number: int) -> Float:
-    """``(number, 3)`` directions spread evenly over the sphere (Fibonacci lattice)."""
-    index = np.arange(number) + 0.5
-    height = 1.0 - 2.0 * index / number
-    angle = np.pi * (1.0 + np.sqrt(5.0)) * index
-    ring = np.sqrt(1.0 - height**2)
-    return np.stack([ring * np.cos(angle), height, ring * np.sin(angle)], axis=1).astype(np.float32)
+    channels = [map_coordinates(texture[..., c], where, order=1, mode="nearest") for c in range(texture.shape[-1])]
+    return np.stack(channels, axis=1).astype(np.float32)

