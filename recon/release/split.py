@@ -50,17 +50,18 @@ def _draw(seed: int, name: str) -> str:
 
 
 def _strata(attributes: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
-    """For each person the levels of all attributes that make strata, those with the fewest levels first."""
+    """For each person the levels of all attributes that make strata: categories before numbers, fewest levels first."""
     names = sorted({key for one in attributes.values() for key in one if key != PERSON})
-    columns: list[tuple[int, str, dict[str, str]]] = []
+    columns: list[tuple[bool, int, str, dict[str, str]]] = []
     for name in names:
         values = {person: one.get(name, "") for person, one in attributes.items()}
-        levels = _grouped(values) if is_numeric(values.values()) else values
+        numbers = is_numeric(values.values())
+        levels = _grouped(values) if numbers else values
         count = len(set(levels.values()))
         if 1 < count <= _MOST_LEVELS:
-            columns.append((count, name, levels))
-    columns.sort(key=lambda column: column[:2])
-    return {person: tuple(levels[person] for _, _, levels in columns) for person in attributes}
+            columns.append((numbers, count, name, levels))
+    columns.sort(key=lambda column: column[:3])
+    return {person: tuple(column[3][person] for column in columns) for person in attributes}
 
 
 def is_numeric(values: Iterable[str]) -> bool:
