@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from recon.runs.config import RunConfig
     from recon.runs.pictures import PictureSummary
 
 DEFAULT_VIEWS = "fitted,turntable,closeup,relight"
@@ -74,21 +75,23 @@ def render(
     return EXIT_PARTIAL if summary.failed else EXIT_DONE
 
 
-def draw_views(run: Path, renderer: str, views: str, jobs: int | None = None) -> PictureSummary | None:
-    """The views that ``mesoface run --views`` asks for, drawn once the run is made; None for the default, ``fitted``
-    by the g-buffer, which every result has already.
+def draw_views(config: RunConfig, progress: Callable[[str, int, int], None]) -> PictureSummary | None:
+    """The views of ``mesoface run --views``, drawn by its ``--renderer`` once the results are made.
+
+    None where they are the default, ``fitted``: every result has that picture already.
 
     Raises:
-        UsageError: an unknown view or renderer.
+        UsageError: an unknown view.
     """
-    from recon.progress import stages
+    from recon.rendering.view_sets import chosen_views
     from recon.runs.pictures import PictureOrder, render_run
 
-    names = parse_views(views)
+    names = chosen_views(config.views)
     if names == ("fitted",):
         return None
-    with stages() as progress:
-        return render_run(PictureOrder(run, renderer, names), progress, jobs=jobs)
+    order = PictureOrder(config.out, config.renderer, names)
+    methods, protocols = config.methods, [protocol.name for protocol in config.protocols]
+    return render_run(order, progress, methods, protocols, jobs=config.jobs)
 
 
 def split(text: str) -> tuple[str, ...]:

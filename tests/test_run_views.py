@@ -14,7 +14,7 @@ from recon.data.protocols import parse_protocols
 from recon.errors import InputError, UsageError
 from recon.fitting.camera import Camera
 from recon.images import read_png
-from recon.render_commands import render
+from recon.render_commands import draw_views, render
 from recon.rendering.hdr import read_exr, tone_map
 from recon.rendering.scene import Scene
 from recon.runs import ResultKey, RunConfig, Summary, execute
@@ -140,6 +140,17 @@ def test_pictures_are_added_to_a_run_and_kept(portrait: Summary, capsys: pytest.
         "seconds_per_picture": 0.0,
         "failed": [],
     }
+
+
+@pytest.mark.slow
+def test_the_views_of_a_run_are_drawn_after_it(portrait: Summary) -> None:
+    config = RunConfig(portrait.folder.path, "", ("mirror",), parse_protocols("occlude:right"))
+    assert draw_views(config, no_progress) is None  # fitted is there
+    with pytest.raises(UsageError, match="did you mean 'closeup'"):
+        draw_views(replace(config, views=("closeups",)), no_progress)
+    drawn = draw_views(replace(config, views=("fitted", "relight-rim"), jobs=1), no_progress)
+    assert drawn is not None
+    assert [outcome.view for outcome in drawn.made] == ["fitted", "relight-rim"]
 
 
 @pytest.mark.slow

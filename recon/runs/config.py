@@ -51,6 +51,7 @@ class RunConfig:
         seed: seeds the choice of subjects and every method.
         features, face_model, device: names, or ``auto``.
         renderer: registry name of the renderer that draws the views.
+        views: sets and single views of :mod:`recon.rendering.view_sets` to draw; every result has ``fitted``.
         parameters: settings a method, ``{"deep": {"alpha": 500.0}}``.
         jobs: worker processes; None for as many as cores and memory allow.
     """
@@ -68,6 +69,7 @@ class RunConfig:
     face_model: str = "auto"
     device: str = "auto"
     renderer: str = "gbuffer"
+    views: tuple[str, ...] = ("fitted",)
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     jobs: int | None = None
 
