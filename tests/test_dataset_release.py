@@ -396,8 +396,10 @@ def test_the_training_people_become_a_database_of_their_own(whole: Path, tmp_pat
 
 
 def test_what_is_no_source_is_said(whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"is no run folder .* and no data set"):
+    with pytest.raises(UsageError, match=r"nothing' does not exist"):
         stored_heads(tmp_path / "nothing")
+    with pytest.raises(UsageError, match=r"is no run folder .* and no data set"):
+        stored_heads(tmp_path)
     with pytest.raises(UsageError, match="has no subject 'adda': did you mean 'ada'"):
         stored_heads(whole, subjects=("adda",))
     with pytest.raises(UsageError, match="leave --methods/--protocols out"):
@@ -430,7 +432,10 @@ def run_of(folder: Path, vertices: np.ndarray, licence: str = "unknown") -> Path
         "camera": camera,
         "lighting": fit.lighting.coefficients,
     }
-    write_json(folder / "reference" / "ada" / "blur-8" / "reference.json", plain({"fit": record, "files": {}}))
+    write_json(
+        folder / "reference" / "ada" / "blur-8" / "reference.json",
+        plain({"fit": record, "crop": [0, 0, 240, 290], "files": {}}),
+    )
     place = folder / "results" / "meso" / "blur-8" / "ada"
     albedo = skin_texture(0, SIZE)
     write_png(place / "albedo.png", linear_to_srgb(albedo))

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.colour import srgb_to_linear
 from recon.data.subject import Licence
 from recon.errors import ImageError, InputError, UsageError
 from recon.face_model.model import MorphableModel
@@ -22,8 +21,9 @@ from recon.release.subject import METHOD, stored_scene
 from recon.rendering.export.head import Head
 from recon.rendering.export.maps import read_exr
 from recon.rendering.export.provenance import Provenance, face_model_name
-from recon.rendering.parts import part_topologies
+from recon.rendering.scene import Scene
 from recon.runs.folder import ResultKey, RunFolder
+from recon.runs.views import scene_from_folder
 from recon.storage import read_json
 
 
@@ -81,6 +81,8 @@ def stored_heads(
                 f"'{source}' is a data set, which has one head a subject: leave --methods/--protocols out."
             )
         return _of_release(ReleaseFolder(source), subjects, splits)
+    if not source.exists():
+        raise UsageError(f"'{source}' does not exist: name a run folder, the folder of one result, or a data set.")
     raise UsageError(
         f"'{source}' is no run folder (run.json), no result (result.json) and no data set (dataset.json): name one of "
         "these."
@@ -188,19 +190,26 @@ def load_head(stored: StoredHead, model: MorphableModel) -> Head:
             f"'{stored.folder}' was made with version {stored.version} of the face model '{model.name}', here is "
             f"{model.version}: make it again."
         )
-    fit = read_json(stored.fit)["fit"]
+    reference = read_json(stored.fit)
     if stored.of_run:
-        vertices = _vertices_of_glb(stored.folder / "head.glb", model, fit)
-        albedo = srgb_to_linear(_map(stored.folder / "albedo.png", np.float32))
+        scene = _run_scene(stored, model, reference)
         mask = _map(stored.folder / "mask.png", np.bool_)
     else:
         vertices = _stored_vertices(stored.folder / "vertices.npy")
-        albedo = read_exr(stored.folder / "albedo.exr")
+        scene = stored_scene(model, vertices, read_exr(stored.folder / "albedo.exr"), reference["fit"])
         mask = _map(stored.folder / "seen.png", np.bool_)
     provenance = stored.provenance
     if not provenance.face_model_licence:
         provenance = replace(provenance, face_model=face_model_name(model), face_model_licence=model.licence)
-    return Head(stored_scene(model, vertices, albedo, fit), mask.astype(bool), provenance)
+    return Head(scene, mask.astype(bool), provenance)
+
+
+def _run_scene(stored: StoredHead, model: MorphableModel, reference: Mapping[str, Any]) -> Scene:
+    """The scene of a run's result, with the mesh that the method gave, which need not be the fit's shape."""
+    try:
+        return scene_from_folder(model, stored.folder, reference)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"'{stored.fit}' lacks {error}: delete its folder and run again.") from error
 
 
 def _map(path: Path, kind: type[np.generic]) -> NDArray[Any]:
@@ -215,23 +224,3 @@ def _stored_vertices(path: Path) -> NDArray[np.float32]:
         return np.asarray(np.load(path), np.float32)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"the mesh '{path}' cannot be read ({error}): build the data set again.") from error
-
-
-def _vertices_of_glb(path: Path, model: MorphableModel, fit: Mapping[str, Any]) -> NDArray[np.float32]:
-    """``(V, 3)`` float32 vertices of a run's ``head.glb``: what the method gave, which need not be the fit's shape.
-
-    Vertices of layers that are never drawn are those of the fit.
-    """
-    import trimesh
-
-    try:
-        meshes = trimesh.load_scene(path, process=False).geometry
-    except Exception as error:  # whatever its parsers raise on a damaged file
-        raise InputError(f"the head '{path}' cannot be read ({error}): run the method again.") from error
-    vertices = model.vertices(np.asarray(fit["identity"], np.float32), np.asarray(fit["expression"], np.float32))
-    for part in part_topologies(model):
-        mesh = meshes.get(part.name)
-        if mesh is None or len(mesh.vertices) != len(part.vertex_ids):
-            raise InputError(f"the head '{path}' lacks the part '{part.name}' of face model '{model.name}': run again.")
-        vertices[part.vertex_ids] = np.asarray(mesh.vertices) / model.metres_per_unit
-    return vertices

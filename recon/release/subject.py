@@ -20,7 +20,6 @@ from recon.colour import srgb_to_linear
 from recon.data.subject import Licence, Photograph, Subject
 from recon.errors import InputError
 from recon.face_model.model import MorphableModel
-from recon.fitting.camera import Camera
 from recon.fitting.lighting import SphericalHarmonicsLighting
 from recon.images import write_png
 from recon.release.layout import OBSERVED, RECORD, ReleaseFolder
@@ -36,6 +35,7 @@ from recon.rendering.sampling import padded
 from recon.rendering.scene import Scene
 from recon.rendering.views import render_view
 from recon.runs.subject import clear, fit_summary, plain
+from recon.runs.views import camera_from_record
 from recon.storage import read_json, write_json, write_npy, write_text
 from recon.texture.database import TextureDatabase, open_database
 from recon.texture.observation import Observation
@@ -182,14 +182,7 @@ def stored_scene(
         InputError: the record lacks something, or does not belong to the model.
     """
     try:
-        camera = Camera(
-            np.array(fit["camera"]["rotation"], float),
-            np.array(fit["camera"]["translation"], float),
-            float(fit["camera"]["focal"]),
-            (float(fit["camera"]["principal"][0]), float(fit["camera"]["principal"][1])),
-            int(fit["camera"]["width"]),
-            int(fit["camera"]["height"]),
-        )
+        camera = camera_from_record(fit["camera"])
         lighting = SphericalHarmonicsLighting(np.array(fit["lighting"], float))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(
