@@ -89,14 +89,14 @@ def read_map(kind: str, file: MapFile) -> TextureMap:
         if space == "srgb" and stored.floating:
             notes.append(f"'{file.path.name}' holds floating-point numbers and is declared sRGB")
         if space == "srgb":
-            values = srgb_to_linear(np.clip(values, 0, 1))
+            values = srgb_to_linear(values)
         if file.colour_space is None:
             notes.append(
                 f"the colour space of '{file.path.name}' was taken for {'linear' if space == 'linear' else 'sRGB'} "
                 f"({'floating point' if stored.floating else f'{stored.bits} bits'})"
             )
         values = np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values
-        values, colour_notes = _in_range(values * np.float32(file.scale), file.path)
+        values, colour_notes = _in_range(_scaled(values, file.scale), file.path)
         notes += colour_notes
     elif kind == "normal" and values.shape[2] != 3:
         raise ImageError(f"'{file.path}' has one channel, a normal map has three: export it as RGB.")
@@ -127,7 +127,13 @@ def _in_range(values: NDArray[np.float32], path: Path) -> tuple[NDArray[np.float
         notes.append(f"{above:.0%} of '{path.name}' is above 1 and was clipped")
     if below > _MOST_ABOVE_ONE:
         notes.append(f"{below:.0%} of '{path.name}' is below 0 and was clipped")
-    return np.clip(values, 0, 1), notes
+    return np.clip(values, 0, 1, out=values), notes
+
+
+def _scaled(values: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    """In place: a map of 8192² texels takes 800 MB."""
+    values *= np.float32(scale)
+    return values
 
 
 def read_maps(files: Mapping[str, MapFile]) -> dict[str, TextureMap]:

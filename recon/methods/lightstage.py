@@ -27,6 +27,7 @@ from recon.methods.contract import Context, Reconstruction
 from recon.methods.parameters import settings
 from recon.methods.result import reconstruction
 from recon.storage import read_json
+from recon.texture.masked import extend
 
 Float = NDArray[np.float32]
 
@@ -64,6 +65,7 @@ class LightStage:
         albedo, known = _maps(truth)
         record: dict[str, Any] = {"source": truth.albedo.name, "texels": len(albedo)}
         albedo, known = resampled(albedo, known, context.observation.size)
+        albedo = _completed(albedo, known)
         if truth.record is not None:
             kept = read_json(truth.record)
             record["capture"] = {name: kept[name] for name in ("registration", "photograph") if name in kept}
@@ -102,6 +104,13 @@ def resampled(values: Float, known: NDArray[np.bool_], size: int) -> tuple[Float
     planes = [scaled(np.where(known, values[..., channel], 0)) for channel in range(values.shape[2])]
     mean = np.stack(planes, axis=-1) / np.maximum(weight, 1e-6)[..., None]
     return mean.astype(np.float32), weight >= 0.5
+
+
+def _completed(albedo: Float, known: NDArray[np.bool_]) -> Float:
+    """The map with places that nobody measured (unknown and black) filled smoothly from around them, so that a head
+    has no black holes; they stay outside of the mask."""
+    missing = ~known & (albedo <= 0).all(axis=2)
+    return extend(albedo, ~missing) if missing.any() and not missing.all() else albedo
 
 
 def _exposed(result: Reconstruction, context: Context) -> Reconstruction:
