@@ -168,11 +168,14 @@ def export(
     from recon.release.handover import export_database
     from recon.release.heads import stored_heads
     from recon.release.layout import ReleaseFolder
+    from recon.rendering.export.head import FORMATS
 
     ReleaseFolder(folder).read_index()
     heads = stored_heads(folder, subjects=names(subjects), splits=(split,) if split else ())
     chosen = names(formats)
     studio = tuple(name for name in chosen if name != "database")
+    if not studio and "database" not in chosen:
+        raise UsageError(f"--format names nothing: give database, or any of {', '.join(FORMATS)}.")
     if "database" in chosen:
         if studio:
             raise UsageError("write the database to a folder of its own: --format database by itself.")

@@ -348,7 +348,7 @@ def test_what_makes_no_data_set_is_said_before_the_work(photographs: Path, obser
         built(tmp_path / "all", photographs, test_fraction=1.0)
     with pytest.raises(UsageError, match="has no subject 'adda': did you mean 'ada'"):
         built(tmp_path / "misspelt", photographs, subjects=("adda",))
-    assert not observed
+    assert not observed and not list(tmp_path.iterdir())
 
 
 def test_a_folder_begun_at_another_size_is_refused(whole: Path, photographs: Path, observed: list[str]) -> None:

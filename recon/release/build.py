@@ -8,7 +8,7 @@ map by the mean face of the training people and writes the subject's files. Both
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ def build_release(config: ReleaseConfig, progress: Progress) -> ReleaseSummary:
 
     Raises:
         UsageError: unknown names, another process builds here, or the folder holds people whom this build leaves out.
-        InputError: nobody's licence allows it.
+        InputError: nobody's licence allows it, or too few are left to train with.
         DatabaseError: fewer than four people can be used, or the folder was begun with other settings.
         StorageError: the disk is full or cannot be written.
     """
@@ -105,10 +105,12 @@ def build_release(config: ReleaseConfig, progress: Progress) -> ReleaseSummary:
     taken, refused = _permitted(chosen, config.allow_restricted)
     if not taken:
         raise InputError(f"nobody of '{config.data}' can be released: of '{refused[0][0]}', {refused[0][1]}.")
+    splits = split_subjects(taken, config.test_fraction, config.seed)
+    _check_training(splits)
     folder = ReleaseFolder(config.out)
     make_folder(config.out)
     with locked(folder.lock, f"the data set '{config.out}'"):
-        return _build(config, folder, test_set, taken, refused, progress)
+        return _build(config, folder, test_set, taken, splits, refused, progress)
 
 
 def _permitted(subjects: Sequence[Subject], allow_restricted: bool) -> tuple[list[Subject], list[tuple[str, str]]]:
@@ -123,13 +125,12 @@ def _build(
     folder: ReleaseFolder,
     test_set: TestSet,
     taken: Sequence[Subject],
+    splits: Mapping[str, str],
     refused: Sequence[tuple[str, str]],
     progress: Progress,
 ) -> ReleaseSummary:
     model = load_face_model(resolve_face_model(config.face_model))
-    splits = split_subjects(taken, config.test_fraction, config.seed)
     _check_people(folder, taken)
-    _check_training(splits)
     database, failed = _observe(config, folder, model, TestSet(test_set.name, tuple(taken)), progress)
     observed = set(database.ids)
     _check_training({name: splits[name] for name in database.ids})
@@ -171,7 +172,7 @@ def _check_people(folder: ReleaseFolder, taken: Sequence[Subject]) -> None:
         )
 
 
-def _check_training(splits: dict[str, str]) -> None:
+def _check_training(splits: Mapping[str, str]) -> None:
     count = sum(side == TRAIN for side in splits.values())
     if len(splits) < LEAST_ENTRIES or count < 2:
         raise InputError(
