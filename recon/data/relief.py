@@ -93,12 +93,12 @@ def _forehead(marks: Float, person: Person, rng: np.random.Generator) -> list[Li
             reach = float(rng.uniform(22.0, 38.0))
             start = vector(half * float(rng.uniform(-4.0, 3.0)), y + float(rng.uniform(-1.5, 1.5)), front)
             end = vector(half * reach, y + float(rng.uniform(-3.5, 1.0)), front - 14.0)
-            depth = (0.02 + 0.16 * aged) * float(rng.uniform(0.5, 1.2))
-            lines.append(Line(_arc(start, end, vector(0.0, 1.6, 0.0), rng, 0.35), depth, 0.75, 0.02 + 0.16 * aged))
+            depth = (0.02 + 0.26 * aged) * float(rng.uniform(0.5, 1.2))
+            lines.append(Line(_arc(start, end, vector(0.0, 1.6, 0.0), rng, 0.35), depth, 0.75, 0.02 + 0.22 * aged))
     for side in (-1.0, 1.0):
         foot = vector(side * 5.5, height - 5.0, front)
         top = foot + vector(side * float(rng.uniform(-1.0, 1.5)), float(rng.uniform(9.0, 15.0)), 0.0)
-        depth = (0.02 + 0.16 * aged) * float(rng.uniform(0.3, 1.2))
+        depth = (0.02 + 0.26 * aged) * float(rng.uniform(0.3, 1.2))
         lines.append(Line(_arc(foot, top, vector(0.0, 0.0, 0.0), rng, 0.3), depth, 0.9, 0.10 * aged))
     return lines
 
@@ -122,7 +122,7 @@ def _around_eyes(marks: Float, person: Person, rng: np.random.Generator) -> list
             + vector(0.0, -6.5, 0.0)
             + np.array([[-4.0 * side, 1, 0], [0, 0, 0], [0, -1, 0], [0, -2, 0]])
         )
-        lines.append(Line(under.astype(np.float32), 0.12 + 0.30 * aged, 1.7, 0.05 + 0.10 * aged))
+        lines.append(Line(under.astype(np.float32), 0.12 + 0.42 * aged, 1.7, 0.05 + 0.10 * aged))
         for step in range(2):
             wrinkle = marks[list(lower)] + vector(0.0, -2.3 - 1.8 * step, 0.0) + rng.normal(0.0, 0.3, (4, 3))
             lines.append(Line(wrinkle.astype(np.float32), 0.03 + 0.10 * aged + 0.06 * smile, 0.5, 0.03 + 0.10 * aged))
@@ -131,7 +131,7 @@ def _around_eyes(marks: Float, person: Person, rng: np.random.Generator) -> list
             turn = np.radians(angle + float(rng.normal(0.0, 4.0)))
             out = vector(side * float(np.cos(turn)), float(np.sin(turn)), -0.55)
             start = outer + 5.0 * out + vector(0.0, 0.0, 1.0)
-            depth = (0.13 * aged + 0.05 * smile * aged**0.5) * float(rng.uniform(0.5, 1.3))
+            depth = (0.20 * aged + 0.05 * smile * aged**0.5) * float(rng.uniform(0.5, 1.3))
             end = start + float(rng.uniform(7.0, 14.0)) * out
             lines.append(Line(_arc(start, end, vector(0.0, -0.5, 0.0), rng, 0.15), depth, 0.6, 0.6 * depth))
     return lines

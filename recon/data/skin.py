@@ -321,7 +321,8 @@ def _with_hairs(
     colour: Float, surface: SkinSurface, regions: Mapping[str, Float], person: Person, bare: NDArray[np.bool_]
 ) -> Float:
     """The skin ``(N, 3)`` with brows, the roots of lashes and stubble over it."""
-    hair = np.asarray(person.hair, dtype=np.float32)
+    # Brows and beards grey later than the hair of the head.
+    hair = np.asarray(person.hair, dtype=np.float32) * np.float32(0.5 if person.hair_name in ("grey", "white") else 1.0)
     for cover in (
         lash_roots(surface, regions["eyes"] > 0.05),
         brow_hairs(surface, regions["brows"] + regions["forehead"] + regions["eyes"] > 0.05, person),

@@ -105,7 +105,7 @@ def head_hair(scalp: Scalp, person: Person, finest: float = 0.2) -> Strands | No
     along = np.linspace(0.0, 1.0, points.shape[1], dtype=np.float32)
     thick = np.float32(max(finest, float(np.clip(0.20 * np.sqrt(17_000 / style.count), 0.15, 0.26))))
     width = np.broadcast_to(thick * (1.0 - 0.55 * along**2), points.shape[:2])
-    tone = np.exp(rng.normal(0.0, 0.24, count)).astype(np.float32)
+    tone = np.exp(rng.normal(0.0, 0.19, count)).astype(np.float32)
     return Strands(points, np.ascontiguousarray(width, dtype=np.float32), tone)
 
 

@@ -57,10 +57,11 @@ def photograph(
     """
     rng = np.random.default_rng([person.seed, 9])
     place = draw_place(rng)
+    clothes = draw_clothes(rng)
     # A picture is some 28 cm wide.
-    scene = build_scene(model, vertices, surface, painted, person, finest=280.0 / (size * _samples(size)))
+    scene = build_scene(model, vertices, surface, painted, person, clothes, finest=280.0 / (size * _samples(size)))
     camera = _camera(model, scene, size, rng)
-    shown, covered, level = _picture(model, scene, surface, painted, person, place.room, camera, draw_clothes(rng), rng)
+    shown, covered, level = _picture(model, scene, surface, painted, person, place.room, camera, clothes, rng)
     # A camera's meter: the face, and what of it burns out.
     exposure = float(rng.uniform(0.92, 1.08)) * (0.73 + 0.40 * person.darkness) / level
     behind = place.backdrop(size) * np.float32(0.85 / exposure if place.name in ("studio", "passport") else 0.9)
@@ -108,7 +109,7 @@ def _camera(model: MorphableModel, scene: StudioScene, size: int, rng: np.random
     middle = 0.5 * (marks[27] + marks[8]) + np.array([0.0, 12.0, -40.0])
     distance = float(rng.uniform(1000.0, 1700.0))
     height = float(np.linalg.norm(marks[27] - marks[8]))
-    focal = float(rng.uniform(0.33, 0.40)) * size * distance / height
+    focal = float(rng.uniform(0.36, 0.44)) * size * distance / height
     translation = np.array([0.0, 0.0, distance]) - rotation @ middle
     return Camera(rotation, translation, focal, (0.5 * size, 0.52 * size), size, size)
 
@@ -152,11 +153,14 @@ def _picture(
     size = camera.width
     rays = RayScene(scene.vertices, scene.triangles)
     seen = _seen(scene, rays, camera, _samples(size))
+    # A face material that reaches down the neck goes under the collar too.
+    skin = np.flatnonzero(seen.kind == SKIN)
+    seen.kind[skin[clothes.below(_at(scene, seen, skin, scene.mean)) > 0.0]] = BODY
     directions = drawn_directions(room)
     colour = scene.colour[scene.triangles].mean(axis=1)
     solid = len(scene.triangles) - scene.ribbons
     bright = np.empty_like(colour)
-    bright[:solid] = unblocked(scene.normals[: len(model.mean)], directions)[scene.triangles[:solid]].mean(axis=1)
+    bright[:solid] = unblocked(scene.normals[: scene.solid_vertices], directions)[scene.triangles[:solid]].mean(axis=1)
     bright[solid:] = bright[:solid][scene.kind[:solid] == SKIN].mean(axis=0)
     thrown_back = np.float32(0.45) * colour * bright
     radiance = np.zeros((len(seen.pixel), 3), np.float32)
@@ -173,7 +177,7 @@ def _picture(
         elif kinds == (EYE,):
             radiance[chosen] = _eyes(model, scene, person, room, camera, seen, chosen, light, opened)
         else:
-            radiance[chosen] = _rest(model, scene, surface, person, clothes, seen, chosen, light, rng)
+            radiance[chosen] = _rest(scene, clothes, room, seen, chosen, light, opened, rng)
     hair = np.flatnonzero(seen.kind >= HAIR)
     if len(hair):
         radiance[hair] = _hair(scene, person, room, seen, hair, rays, directions, thrown_back)
@@ -347,22 +351,24 @@ def _pitch(model: MorphableModel, scene: StudioScene, marks: Float) -> float:
 
 
 def _rest(
-    model: MorphableModel,
     scene: StudioScene,
-    surface: SkinSurface,
-    person: Person,
     clothes: Clothes,
+    room: Room,
     seen: _Samples,
     chosen: Index,
     light: Float,
+    opened: Float,
     rng: np.random.Generator,
 ) -> Float:
     """Neck, clothes and the inside of the mouth."""
     albedo = _at(scene, seen, chosen, scene.colour)
-    mean = _at(scene, seen, chosen, surface.positions)
+    mean = _at(scene, seen, chosen, scene.mean)
     share, dye = clothes.at(mean, rng)
-    share = share * (seen.kind[chosen] == BODY)[:, None]
-    return np.asarray((albedo + (dye - albedo) * share) * light, dtype=np.float32)
+    body = (seen.kind[chosen] == BODY)[:, None]
+    share = share * body
+    neck = np.float32(0.75) * body * (1.0 - share)
+    shine = sheen(room, seen.towards[chosen], seen.normals[chosen], neck, opened)
+    return np.asarray((albedo + (dye - albedo) * share) * light + shine, dtype=np.float32)
 
 
 def _hair(
@@ -386,7 +392,7 @@ def _hair(
     outwards -= (outwards * tangent).sum(axis=1, keepdims=True) * tangent
     outwards = outwards / np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1e-6) - 0.5 * towards
     outwards = (outwards / np.linalg.norm(outwards, axis=1, keepdims=True)).astype(np.float32)
-    shares = 16
+    shares = 32  # several samples of a pixel together see all directions
     share = (seen.pixel[chosen] * 7 + np.arange(len(chosen)) * 5) % shares
     got = gather(rays, points, outwards, share, directions, thrown_back, 0.6, wrap=0.6, shares=shares)
     colour = np.asarray(person.hair, np.float32) * tone * (0.80 + 0.35 * along)

@@ -16,6 +16,7 @@ from recon.data.hair import beard_growth, scalp_cover
 from recon.data.person import Person
 from recon.data.skin import PaintedSkin, SkinSurface, skin_triangles
 from recon.data.strands import Scalp, Strands, beard_hair, head_hair
+from recon.data.wardrobe import Clothes, torso
 from recon.face_model.model import MorphableModel, vertex_normals
 from recon.rendering.eyes import fit_sphere
 from recon.rendering.parts import Surface, part_topologies, surface_of
@@ -24,6 +25,7 @@ Float = NDArray[np.float32]
 Index = NDArray[np.int32]
 
 _LASH_CELLS = 12
+_SHOULDERS = 380.0  # mm: a model less wide ends at the neck
 SKIN, BODY, EYE, MOUTH, HAIR, LASH = range(6)
 _CLASSES = {
     Surface.SKIN: SKIN,
@@ -40,15 +42,16 @@ _INSIDES = {Surface.TEETH: (0.46, 0.40, 0.31), Surface.GUMS: (0.26, 0.075, 0.065
 class StudioScene:
     """Triangles ready for rays.
 
-        Attributes:
-            vertices: ``(V, 3)`` mm, the model's first, then those of ribbons; normals: ``(V, 3)``, zero for ribbons.
-            triangles: ``(T, 3)``; model_triangle: ``(T,)`` id in the model, −1 for ribbons.
-            kind: ``(T,)`` _LASH_CELLS = 12
-    SKIN, BODY, EYE, MOUTH, HAIR or LASH.
-            colour: ``(V, 3)`` linear RGB.
-            tangent: ``(R, 3)`` direction of ribbon triangle ``T − R + i``; along: ``(R,)`` place from root to tip.
-            tone: ``(R,)`` brightness of the strand about 1.
-            scale: mm per model unit.
+    Attributes:
+        vertices: ``(V, 3)`` mm, the model's first, then those of a shirt, then those of ribbons.
+        normals: ``(V, 3)``, zero for ribbons.
+        triangles: ``(T, 3)``; model_triangle: ``(T,)`` id in the model, −1 for shirt and ribbons.
+        kind: ``(T,)`` SKIN, BODY, EYE, MOUTH, HAIR or LASH.
+        colour: ``(V, 3)`` linear RGB.
+        mean: ``(V, 3)`` the same places on the mean shape, where patterns are laid out; zero for ribbons.
+        tangent: ``(R, 3)`` direction of ribbon triangle ``T − R + i``; along: ``(R,)`` place from root to tip.
+        tone: ``(R,)`` brightness of the strand about 1.
+        scale: mm per model unit.
     """
 
     vertices: Float
@@ -57,10 +60,17 @@ class StudioScene:
     model_triangle: Index
     kind: NDArray[np.int8]
     colour: Float
+    mean: Float
     tangent: Float
     along: Float
     tone: Float
     scale: float
+
+    @property
+    def solid_vertices(self) -> int:
+        """Number of vertices that are not of ribbons; they come first."""
+        solid = self.triangles[: len(self.triangles) - self.ribbons]
+        return int(solid.max()) + 1
 
     @property
     def ribbons(self) -> int:
@@ -74,6 +84,7 @@ def build_scene(
     surface: SkinSurface,
     painted: PaintedSkin,
     person: Person,
+    clothes: Clothes,
     finest: float,
 ) -> StudioScene:
     """The scene of ``person``; arguments as for :func:`recon.data.studio.photograph`; ``finest`` hair in mm."""
@@ -98,7 +109,7 @@ def build_scene(
         if one in _INSIDES:
             colour[np.unique(model.triangles[model.triangle_material == number])] = _INSIDES[one]
     grown = beard_growth(surface.positions, surface.marks) * (1.0 - np.clip(surface.regions["lips"] * 1.5, 0.0, 1.0))
-    grown[scalp.cover > 0.3] = 0.0
+    grown[(scalp.cover > 0.3) | (surface.positions[:, 1] < surface.marks[8, 1] - 8.0)] = 0.0
     sets = [
         (HAIR, head_hair(scalp, person, finest)),
         (HAIR, beard_hair(scalp, grown.astype(np.float32), person, finest)),
@@ -106,7 +117,42 @@ def build_scene(
     ]
     rng = np.random.default_rng([person.seed, 24])
     pieces = [(kind, strands, *_ribbons(strands, rng)) for kind, strands in sets if strands is not None]
-    return _joined(places, normals, colour, model.triangles[solid], solid, kinds[solid], pieces, person, scale)
+    head = _Solid(places, normals, colour, surface.positions, model.triangles[solid], solid, kinds[solid])
+    return _joined(_dressed(head, surface, clothes), pieces, person, scale)
+
+
+@dataclass(frozen=True, eq=False)
+class _Solid:
+    """What is not hair, as in :class:`StudioScene`."""
+
+    places: Float
+    normals: Float
+    colour: Float
+    mean: Float
+    triangles: Index
+    model_triangle: Index
+    kind: NDArray[np.int8]
+
+
+def _dressed(head: _Solid, surface: SkinSurface, clothes: Clothes) -> _Solid:
+    """``head`` with a shirt of its own where the model ends above the shoulders."""
+    if float(np.ptp(surface.positions[:, 0])) > _SHOULDERS:
+        return head
+    shirt, triangles = torso(clothes)
+    # What lies well under the shirt is left out, or it would show where the shirt is the tighter of the two.
+    bare = ~((clothes.below(head.mean)[head.triangles] > 10.0).all(axis=1) & np.isin(head.kind, (SKIN, BODY)))
+    neck = surface.positions[:, 1] < surface.marks[8, 1] - 30.0
+    moved = (head.places[neck] - head.mean[neck]).mean(axis=0) if neck.any() else np.zeros(3, np.float32)
+    worn = shirt + moved.astype(np.float32)
+    return _Solid(
+        np.concatenate([head.places, worn]),
+        np.concatenate([head.normals, vertex_normals(worn, triangles)]),
+        np.concatenate([head.colour, np.broadcast_to(np.asarray(clothes.dye, np.float32), worn.shape)]),
+        np.concatenate([head.mean, shirt]),
+        np.concatenate([head.triangles[bare], triangles + len(head.places)]),
+        np.concatenate([head.model_triangle[bare], np.full(len(triangles), -1, np.int32)]),
+        np.concatenate([head.kind[bare], np.full(len(triangles), BODY, np.int8)]),
+    )
 
 
 def _cover(model: MorphableModel, surface: SkinSurface, person: Person) -> Float:
@@ -136,20 +182,12 @@ def _ribbons(strands: Strands, rng: np.random.Generator) -> tuple[Float, Index]:
 
 
 def _joined(
-    places: Float,
-    normals: Float,
-    colour: Float,
-    triangles: Index,
-    solid: Index,
-    kinds: NDArray[np.int8],
-    pieces: list[tuple[int, Strands, Float, Index]],
-    person: Person,
-    scale: float,
+    solid: _Solid, pieces: list[tuple[int, Strands, Float, Index]], person: Person, scale: float
 ) -> StudioScene:
     """The solid head and the ribbons in one list of triangles."""
-    vertices, faces, kind, colours = [places], [triangles], [kinds], [colour]
+    vertices, faces, kind, colours = [solid.places], [solid.triangles], [solid.kind], [solid.colour]
     tangent, along, tone = [np.empty((0, 3), np.float32)], [np.empty(0, np.float32)], [np.empty(0, np.float32)]
-    start = len(places)
+    start = len(solid.places)
     for number, strands, points, corners in pieces:
         count, steps = strands.points.shape[:2]
         step = np.diff(strands.points, axis=1)
@@ -166,11 +204,12 @@ def _joined(
     ribbon_count = sum(len(one) for one in tone)
     return StudioScene(
         np.concatenate(vertices),
-        np.concatenate([normals, np.zeros((start - len(places), 3), np.float32)]),
+        np.concatenate([solid.normals, np.zeros((start - len(solid.places), 3), np.float32)]),
         np.concatenate(faces).astype(np.int32),
-        np.concatenate([solid, np.full(ribbon_count, -1, np.int32)]),
+        np.concatenate([solid.model_triangle, np.full(ribbon_count, -1, np.int32)]),
         np.concatenate(kind),
         np.concatenate(colours).astype(np.float32),
+        np.concatenate([solid.mean, np.zeros((start - len(solid.places), 3), np.float32)]),
         np.concatenate(tangent),
         np.concatenate(along),
         np.concatenate(tone),

