@@ -17,7 +17,7 @@ the model's unit; what is reported is in millimetres.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from recon.capture.closest import Nearest, NearestSurface
-from recon.capture.scan import Scan
+from recon.capture.scan import Scan, edges_of
 from recon.errors import FitError
 from recon.face_model.model import MorphableModel, vertex_normals
 
@@ -177,11 +177,10 @@ def register(
     scaled = landmarks.points @ scale[:3, :3]
     start = best_similarity(scaled[known], model.landmarks(model.mean).astype(np.float64)[known], free_scale) @ scale
     work = _Work.of(scan, landmarks, known, model, unit)
-    transform, identity, expression = _fit_shape(work, start, free_scale)
+    placed, identity, expression = _fit_shape(work, _Placed.of(work, start), free_scale)
     shape = model.vertices(identity, expression).astype(np.float64)
-    placed = _Placed.of(work, transform)
     vertices = shape + _fit_offset(work, placed, shape)
-    return _result(work, placed, transform, shape, vertices, (identity, expression), free_scale)
+    return _result(work, placed, shape, vertices, (identity, expression), free_scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,51 +215,61 @@ class _Work:
 
 @dataclass(frozen=True, eq=False)
 class _Placed:
-    """The scan in the model's frame, ready for queries."""
+    """The scan in the model's frame. Queries are carried into the scan's own frame, where they are prepared once."""
 
     surface: NearestSurface
     normals: Float
     border: NDArray[np.bool_]
     triangles: NDArray[np.int32]
-    landmarks: Float
+    own_landmarks: Float
+    transform: Float
 
     @staticmethod
     def of(work: _Work, transform: Float) -> _Placed:
-        scan = work.scan.moved(transform)
+        scan = work.scan
         skin = scan.triangles[scan.skin]
-        marks = work.landmarks.points @ transform[:3, :3].T + transform[:3, 3]
-        spacing = 1.5 * work.unit
-        return _Placed(NearestSurface(scan.vertices, skin, spacing), scan.normals, scan.border, skin, marks)
+        spacing = 1.5 * work.unit / np.cbrt(np.linalg.det(transform[:3, :3]))
+        surface = NearestSurface(scan.vertices, skin, float(spacing))
+        return _Placed(surface, scan.normals, scan.border, skin, work.landmarks.points, transform)
+
+    @property
+    def landmarks(self) -> Float:
+        """``(68, 3)`` in the model's frame."""
+        return np.asarray(self.own_landmarks @ self.transform[:3, :3].T + self.transform[:3, 3])
 
     def partners(self, points: Float, normals: Float, reach: float) -> tuple[Nearest, Float, NDArray[np.bool_]]:
         """Nearest points of ``points`` ``(N, 3)``, the scan's normals there, and which of them count."""
-        nearest = self.surface(points)
+        linear, shift = self.transform[:3, :3], self.transform[:3, 3]
+        scale = float(np.cbrt(np.linalg.det(linear)))
+        own = self.surface((points - shift) @ np.linalg.inv(linear).T)
+        nearest = replace(own, points=own.points @ linear.T + shift, distance=own.distance * scale)
         corners = self.triangles[nearest.triangle]
-        normal = np.einsum("ncx,nc->nx", self.normals[corners], nearest.barycentric, optimize=True)
+        normal = np.einsum("ncx,nc->nx", self.normals[corners], nearest.barycentric, optimize=True) @ linear.T
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
         # At the rim the nearest point of everything beyond it is the rim itself.
-        rim = (self.border[corners] & (nearest.barycentric > 1e-6)).sum(axis=1) >= (nearest.barycentric > 1e-6).sum(1)
+        touched = nearest.barycentric > 1e-6
+        rim = (self.border[corners] | ~touched).all(axis=1)
         agree = np.einsum("nx,nx->n", normal, normals) > _AGREE
         return nearest, normal, agree & ~rim & (nearest.distance < reach)
 
 
-def _fit_shape(work: _Work, start: Float, free_scale: bool) -> tuple[Float, NDArray[np.float32], NDArray[np.float32]]:
-    """Step 2: similarity from the scan to the model's frame, identity and expression."""
+def _fit_shape(
+    work: _Work, placed: _Placed, free_scale: bool
+) -> tuple[_Placed, NDArray[np.float32], NDArray[np.float32]]:
+    """Step 2: the scan in its place in the model's frame, identity and expression."""
     model, unit = work.model, work.unit
     identity = np.zeros(len(model.identity_basis))
     expression = np.zeros(len(model.expression_basis))
-    transform = start
     # Landmarks alone first: they bring mouth and eyes near enough for nearest points to be the right ones.
     for reach, spread in ((0.0, 4.0), (0.0, 4.0), *_SHAPE_ROUNDS):
-        placed = _Placed.of(work, transform)
         shape = model.vertices(identity.astype(np.float32), expression.astype(np.float32)).astype(np.float64)
         rows = _landmark_rows(work, placed, shape)
         if reach:
             rows = [*rows, *_surface_rows(work, placed, shape, reach * unit, spread * unit)]
         step, identity, expression = _solve(work, rows, identity, expression, free_scale)
         # The motion was solved for the model: the scan moves the other way.
-        transform = np.linalg.inv(_motion(step)) @ transform
-    return transform, identity.astype(np.float32), expression.astype(np.float32)
+        placed = replace(placed, transform=np.linalg.inv(_motion(step)) @ placed.transform)
+    return placed, identity.astype(np.float32), expression.astype(np.float32)
 
 
 def _basis_at(work: _Work, index: NDArray[np.intp]) -> Float:
@@ -382,7 +391,7 @@ def _fit_offset(work: _Work, placed: _Placed, shape: Float) -> Float:
 
 def _laplacian(model: MorphableModel) -> csr_matrix:
     """``(V, V)`` graph Laplacian: ``dᵀ L d = Σ_edges |d_i − d_j|²``."""
-    edges = np.unique(np.sort(model.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1), axis=0)
+    edges, _ = edges_of(model.triangles)
     count = len(model.mean)
     difference = coo_matrix(
         (
@@ -426,7 +435,6 @@ def _carry_loose_parts(work: _Work, shape: Float, offset: Float) -> Float:
 def _result(
     work: _Work,
     placed: _Placed,
-    transform: Float,
     shape: Float,
     vertices: Float,
     coefficients: tuple[NDArray[np.float32], NDArray[np.float32]],
@@ -437,7 +445,7 @@ def _result(
     Raises:
         FitError: the registered face is far from the scan.
     """
-    triangles = work.model.triangles
+    triangles, transform = work.model.triangles, placed.transform
     normals = vertex_normals(vertices, triangles).astype(np.float64)  # type: ignore[arg-type]
     nearest, _, good = placed.partners(vertices[work.used], normals[work.used], 10.0 * work.unit)
     distance = np.full(len(vertices), np.inf)

@@ -66,10 +66,9 @@ class Scan:
     @cached_property
     def border(self) -> NDArray[np.bool_]:
         """``(V,)`` bool: vertices at the rim of the skin or of a hole in it."""
-        edges = np.sort(self.triangles[self.skin][:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
-        unique, count = np.unique(edges, axis=0, return_counts=True)
+        edges, count = edges_of(self.triangles[self.skin])
         found = np.zeros(len(self.vertices), bool)
-        found[unique[count == 1]] = True
+        found[edges[count == 1]] = True
         return found
 
     def moved(self, transform: NDArray[np.floating]) -> Scan:
@@ -79,6 +78,15 @@ class Scan:
     def texcoord(self, triangle: NDArray[np.integer], barycentric: NDArray[np.floating]) -> NDArray[np.float64]:
         """``(N, 2)`` texture coordinates of points given by triangle ``(N,)`` and weights ``(N, 3)``."""
         return np.asarray(np.einsum("ncx,nc->nx", self.uv[self.uv_triangles[triangle]], barycentric, optimize=True))
+
+
+def edges_of(triangles: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """``(E, 2)`` edges of ``(T, 3)`` triangles, lower vertex first, and ``(E,)`` how many triangles have each."""
+    pairs = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
+    low, high = pairs.min(axis=1), pairs.max(axis=1)
+    width = int(triangles.max()) + 1
+    keys, count = np.unique(low * width + high, return_counts=True)
+    return np.stack(np.divmod(keys, width), axis=1), count
 
 
 def read_scan(path: Path, skin_materials: tuple[str, ...] = (), need_uv: bool = True) -> Scan:

@@ -98,9 +98,10 @@ def _partners_at(
     normal = np.einsum("ncx,nc->nx", normals[corners], weights, optimize=True)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
 
-    placed = scan.moved(registration.transform)
+    linear = registration.transform[:3, :3]
+    rotation = linear / np.cbrt(np.linalg.det(linear))
     skin = np.flatnonzero(scan.skin)
-    rays = RayScene(placed.vertices, scan.triangles[skin])
+    rays = RayScene(scan.moved(registration.transform).vertices, scan.triangles[skin])
     # A shade beyond the point on either side, so that a scan which passes through the point is met by both rays.
     lift = np.float32(_LIFT_MM * unit)
     out = rays.first_hit(points - lift * normal, normal)
@@ -112,25 +113,24 @@ def _partners_at(
 
     found = (triangle >= 0) & (distance <= reach_mm)
     own = skin[np.maximum(triangle, 0)].astype(np.int32)
-    of_scan = np.einsum("ncx,nc->nx", placed.normals[scan.triangles[own]], barycentric, optimize=True)
+    of_scan = np.einsum("ncx,nc->nx", scan.normals[scan.triangles[own]], barycentric, optimize=True) @ rotation.T
     of_scan /= np.maximum(np.linalg.norm(of_scan, axis=1, keepdims=True), 1e-12)
     found &= np.einsum("nx,nx->n", of_scan, normal) > _AGREE
     # At the rim of the scan maps end, and what lies there was seen at a grazing angle.
-    found &= ~placed.border[scan.triangles[own]].any(axis=1)
+    found &= ~scan.border[scan.triangles[own]].any(axis=1)
     if not found.any():
         raise InputError(
             f"{scan.name}: no texel of the face model has a partner within {reach_mm:g} mm: the registration failed."
         )
     mask = np.zeros(covered.shape, bool)
     mask[covered] = found
-    linear = registration.transform[:3, :3]
     return Partners(
         mask,
         scan,
         own[found],
         barycentric[found].astype(np.float32),
         distance[found].astype(np.float32),
-        linear / np.cbrt(np.linalg.det(linear)),
+        rotation,
     )
 
 
