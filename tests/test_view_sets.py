@@ -9,7 +9,9 @@ import pytest
 
 from recon.colour import linear_to_srgb
 from recon.errors import ImageError, UsageError
+from recon.fitting.lighting import SphericalHarmonicsLighting
 from recon.render_commands import parse_size, parse_views
+from recon.rendering import MitsubaRenderer, render_view
 from recon.rendering.environment import RELIGHTS, StudioLighting, bake, map_directions, overcast, project, relights
 from recon.rendering.eyes import IRIS_RADIUS, eye_texture
 from recon.rendering.hdr import SHOULDER, read_exr, tone_map, write_exr
@@ -195,6 +197,22 @@ def test_lids_are_wet_where_they_touch_the_eye_and_nowhere_else() -> None:
     assert (gap < 0).any()
     assert (skin.vertex_roughness[gap < 0] < 0.2).all()
     assert scene_of(ball(), looking(5.0, 100.0, 40)).parts[0].vertex_roughness is None  # no eyes
+
+
+def test_the_fitted_view_adds_no_gloss_to_that_of_the_photograph() -> None:
+    """A white ball without gloss under light from all around has one radiance up to its rim, its albedo (closed form);
+
+    with gloss it is brighter, the more so towards the rim, where light is reflected at grazing angles.
+    """
+    grey = np.full((64, 64, 3), 0.3, np.float32)
+    scene = scene_of(ball(), looking(5.0, 90.0, 48), grey, SphericalHarmonicsLighting.ambient())
+    renderer = MitsubaRenderer(32, denoised=False)
+    fitted = render_view(scene, "fitted", renderer=renderer)
+    glossy = renderer.render(scene)
+    inside = fitted.alpha == 1
+    rim = inside & (fitted.normal[..., 2] < 0.5)
+    assert fitted.radiance[inside].mean() == pytest.approx(0.3, abs=0.015)
+    assert glossy.radiance[rim].mean() > fitted.radiance[rim].mean() + 0.02
 
 
 def test_an_iris_has_fibres_and_a_dark_rim() -> None:

@@ -21,6 +21,7 @@ from typing import Any
 import bpy
 import numpy as np
 
+SKIN_IOR = 1.4  # through which scattered light passes, whatever gloss the surface is given
 Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 
 
@@ -70,7 +71,7 @@ def material_of(name: str, part: dict[str, Any], texture: np.ndarray | None) -> 
         surface.inputs["Subsurface Weight"].default_value = 1.0
         surface.inputs["Subsurface Radius"].default_value = part["scattering"]
         surface.inputs["Subsurface Scale"].default_value = 1.0
-        surface.inputs["Subsurface IOR"].default_value = part["ior"]
+        surface.inputs["Subsurface IOR"].default_value = SKIN_IOR
         surface.inputs["Subsurface Anisotropy"].default_value = 0.0
     return material
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.code_version import code_version
 from recon.errors import AssetError, RenderError, UsageError
 from recon.fitting.camera import Camera
 from recon.fitting.lighting import SphericalHarmonicsLighting
@@ -213,6 +214,7 @@ class CyclesRenderer:
             "denoised": self.denoised,
             "bounces": _BOUNCES,
             "scattering": self.scattering,
+            "program": code_version("recon.rendering.cycles_process"),
         }
 
     def render(

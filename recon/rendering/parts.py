@@ -66,6 +66,7 @@ class NeutralMaterials:
 
     Attributes:
         skin: back of the head and neck; None takes the median of the albedo map.
+        gloss: factor on the specular reflection of skin.
     """
 
     skin: tuple[float, float, float] | None = None
@@ -74,6 +75,7 @@ class NeutralMaterials:
     cavity: tuple[float, float, float] = (0.26, 0.075, 0.06)
     lashes: tuple[float, float, float] = (0.012, 0.009, 0.007)
     eyes: EyeColours = field(default_factory=EyeColours)
+    gloss: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -221,6 +221,8 @@ class Scene:
             }[surface]
             colour = np.broadcast_to(np.asarray(flat, np.float32), (len(positions), 3)).copy()
             opacity = lash_opacity() if surface is Surface.LASHES else None
-        gloss = _GLOSS[surface]
-        rim = self._rim_roughness(positions, gloss[0]) if surface is Surface.SKIN else None
-        return Part(topology, positions, normals, texcoord, texture, opacity, colour, *gloss, rim)
+        roughness, specular = _GLOSS[surface]
+        if surface in (Surface.SKIN, Surface.HEAD):
+            specular *= self.materials.gloss
+        rim = self._rim_roughness(positions, roughness) if surface is Surface.SKIN else None
+        return Part(topology, positions, normals, texcoord, texture, opacity, colour, roughness, specular, rim)

@@ -46,8 +46,11 @@ def render_view(scene: Scene, name: str, width: int = 512, height: int = 640, re
     """
     drawn_by = renderer or GBufferRenderer()
     if name == "fitted":
-        # Lashes are left out: the photograph keeps its own, and ours would fall on the skin around them.
-        return drawn_by.render(scene, lashes=False)
+        # Lashes are left out: the photograph keeps its own, and ours would fall on the skin around them. So is gloss:
+        # an albedo that was divided out of the photograph has it in it, and where light falls in from behind, which no
+        # photograph tells, a second one would draw a pale line around the face.
+        matte = replace(scene, materials=replace(scene.materials, gloss=0.0))
+        return drawn_by.render(matte, lashes=False)
     wanted = view_named(name)
     return drawn_by.render(scene, wanted.camera(scene.model, scene.vertices, width, height), wanted.light())
 

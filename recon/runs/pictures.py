@@ -4,8 +4,9 @@
 
     results/<method>/<protocol>/<subject>/views/<renderer>/<view>.png    for screens; fitted: laid over the photograph
                                                            <view>.exr    radiance and coverage, linear, half float
-                                                           <view>.json   renderer, version, parameters, size, what it
-                                                                         was made from, sha256 of both; written last
+                                                           <view>.json   renderer, its version and code, parameters,
+                                                                         size, what it was made from, sha256 of both;
+                                                                         written last
 
 A picture whose record says what would be made now is kept; any other is made again. The scene comes from the run folder
 alone: the mesh of ``head.glb``, the map of ``albedo.png``, camera and light of ``reference.json``.
@@ -24,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from recon.code_version import code_version
 from recon.data.protocols import parse_protocol
 from recon.errors import InputError, MesofaceError, StorageError, UsageError
 from recon.face_model.model import MorphableModel
@@ -196,7 +198,10 @@ def inputs_of(folder: RunFolder, key: ResultKey, result: Mapping[str, Any]) -> d
 
 
 def recipe(order: PictureOrder, renderer: Renderer, view: str, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """All that a picture follows from, in the types of JSON, as its record says it; ``files`` is still None."""
+    """All that a picture follows from, in the types of JSON, as its record says it; ``files`` is still None.
+
+    The code that draws is part of it: pictures of a study must not come from two versions of a renderer.
+    """
     from recon.runs.subject import plain
 
     return {
@@ -204,10 +209,16 @@ def recipe(order: PictureOrder, renderer: Renderer, view: str, inputs: Mapping[s
         "renderer": renderer.name,
         "version": renderer.version,
         "parameters": plain(dict(renderer.parameters)),
+        "code": [code_version(name) for name in ("recon.rendering.views", type(renderer).__module__) if _ours(name)],
         "size": None if view == FITTED else [order.width, order.height],
         "inputs": dict(inputs),
         "files": None,
     }
+
+
+def _ours(module: str) -> bool:
+    """Whether a module is of this package; the version of a renderer from outside stands for its code."""
+    return module.startswith("recon.")
 
 
 class PictureWorker:
