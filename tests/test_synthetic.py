@@ -282,6 +282,16 @@ def test_set_specifications(text: str, wanted: tuple[int, int, str]) -> None:
 def test_set_specifications_that_are_not_understood(text: str) -> None:
     with pytest.raises(UsageError):
         parse(text)
+    with pytest.raises(UsageError):
+        load_test_set(f"synthetic={text}")
+
+
+def test_a_file_in_place_of_a_set_is_told(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("24")
+    with pytest.raises(InputError, match=r"list\.txt"):
+        load_test_set(f"synthetic={tmp_path / 'list.txt'}")
+    with pytest.raises(UsageError):
+        load_test_set(f"synthetic={tmp_path / 'nowhere' / 'deep'}")
 
 
 def test_a_set_belongs_to_all_tones_and_both_genders() -> None:

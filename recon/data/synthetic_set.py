@@ -92,13 +92,13 @@ def make_set(folder: Path, wanted: SyntheticSet) -> TestSet:
 
 
 def _folder(path: Path) -> Path | None:
-    """``path`` where it means a folder: one that exists, or anything with letters or a separator in its first part."""
+    """``path`` where it means a folder: one that exists, or a new one beside things that exist (``sets/mine``)."""
     if path.is_dir():
         return path
     if path.exists():
         raise InputError(f"'{path}' is a file; write {_FORMS}.")
-    first = str(path).partition(":")[0]
-    return None if first.strip("+-").isdigit() else path
+    # A bare word is rather a slip of the pen than a folder to be made.
+    return path if path.name != str(path) and path.parent.is_dir() else None
 
 
 def _checked(wanted: SyntheticSet) -> SyntheticSet:
