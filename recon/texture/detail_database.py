@@ -20,7 +20,7 @@ from recon.texture.cells import skin_cells
 from recon.texture.correlation import LayerCells, cell_correlations, cell_means, image_cells
 from recon.texture.database import TextureDatabase
 from recon.texture.features import FeatureExtractor
-from recon.texture.masked import dilate, masked_gaussian
+from recon.texture.masked import dilate, erode, masked_gaussian
 from recon.texture.residual import local_deviation, split_detail
 
 # Window of local standard deviations, texels at 512².
@@ -199,17 +199,22 @@ class DetailDatabase:
         return np.asarray(self.database.derived("detail-marks", make))
 
     def context(self, blur: float) -> NDArray[np.float32]:
-        """``(N, C)`` what any photograph of that ``blur`` (texels at 512²) shows: colour and coarse structure."""
+        """``(N, C)`` what any photograph of that ``blur`` (texels at 512²) shows: colour and coarse structure.
+
+        A blurred photograph is read only where no hair or brow has leaked into the skin; the database likewise, or
+        its coarse structure, strongest at the rim, would always seem rougher than the photograph's.
+        """
 
         def make() -> NDArray[np.float32]:
+            inner = [erode(mask, blur * self.domain.scale) if blur > 0.0 else mask for mask in self.valid]
             return np.stack(
                 [
-                    context_vector(self._albedo(index), self.valid[index], self.domain, blur)
-                    for index in range(len(self.database))
+                    context_vector(self._albedo(index), mask if mask.any() else self.valid[index], self.domain, blur)
+                    for index, mask in enumerate(inner)
                 ]
             )
 
-        return self.database.derived(f"detail-context-{blur:g}", make)
+        return self.database.derived(f"detail-context-inner-{blur:g}", make)
 
     def blurred_energy(self) -> NDArray[np.float32]:
         """``(len(BLURS), N, 3)`` log energy of the three luma bands of every person, blurred by each of BLURS."""

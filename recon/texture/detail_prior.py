@@ -50,6 +50,8 @@ def predict_deviation(
         observed_context: ``(C,)`` of the photograph, same scale.
     """
     count = len(samples)
+    level, own_level = _levels(samples, known), _levels(observed[None], known)[0]
+    samples, observed = samples - level[:, :, None], observed - own_level[:, None]
     flat = samples.reshape(count, -1)
     mean = flat.mean(axis=0)
     centred = flat - mean
@@ -79,7 +81,17 @@ def predict_deviation(
     system = kernel + ridge * np.trace(kernel) / count * np.eye(count)
     predicted = mean + np.linalg.solve(system, against) @ centred
     result = predicted.reshape(known.shape) + 0.5 * bias[:, None]
-    return Prediction(np.where(known, observed, result), ridge, spread, 0.5 * bias)
+    return Prediction(np.where(known, observed, result) + own_level[:, None], ridge, spread, 0.5 * bias)
+
+
+def _levels(values: Array, known: NDArray[np.bool_]) -> Array:
+    """``(N, B)`` mean of ``(N, B, P)`` over the known places of each band; 0 where none is known.
+
+    How strong a band is on the whole follows the sharpness of the camera as much as the skin: where some of it is
+    seen, its level is the photograph's own, and the database is asked for the pattern alone.
+    """
+    places = known.sum(axis=1)
+    return np.asarray(np.where(known, values, 0.0).sum(axis=2) / np.maximum(places, 1))
 
 
 def _leave_one_out(centred: Array, kernel: Array, ridge: float) -> Array:

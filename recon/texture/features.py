@@ -156,6 +156,7 @@ class VggTrunk(FeatureExtractor):
             self.register_buffer("mean", torch.tensor(_MEAN_RGB).view(1, 3, 1, 1))
             self.register_buffer("std", torch.tensor(_STD_RGB).view(1, 3, 1, 1))
         self.identity = ""
+        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for parameter in self.parameters():
             parameter.requires_grad_(False)
 
@@ -167,7 +168,8 @@ class VggTrunk(FeatureExtractor):
         if image.shape[1] == 1:
             image = (0.5 + _RESIDUAL_CONTRAST * image).expand(-1, 3, -1, -1)
         value = (image.flip(1) * 255.0 if self.caffe else image) - self.mean
-        value = value / self.std
+        # Channels last is the layout that convolutions are fastest in.
+        value = (value / self.std).contiguous(memory_format=torch.channels_last)
         maps, last = [], self.layers[-1].name
         for tap, convolution in self.convolutions.items():
             if tap.endswith("_1") and tap != "conv1_1":

@@ -63,9 +63,9 @@ def find_skin(
 ) -> tuple[NDArray[np.bool_], dict[str, Any]]:
     """Skin among the visible texels.
 
-    The person's own colour is learnt robustly (median and median absolute deviation) in log albedo over cheeks, nose
-    and forehead, split into lightness and two opponent ratios; a texel whose neighbourhood strays from it, or whose
-    local contrast is that of hair, is not skin.
+    The person's own colour is learnt robustly (median and median absolute deviation) in log albedo over cheeks and
+    nose, split into lightness and two opponent ratios; a texel whose neighbourhood strays from it, or whose local
+    contrast is that of hair, is not skin. The forehead teaches nothing: a fringe on it would make hair skin.
 
     Returns:
         ``(S, S)`` bool mask and a record: the share removed by each rule.
@@ -80,7 +80,7 @@ def find_skin(
     smooth = masked_gaussian(opponent, seen.visible, 2.0 * scale)
 
     core = np.zeros(candidate.shape, bool)
-    for name in ("cheeks", "nose", "forehead"):
+    for name in ("cheeks", "nose"):
         core |= layout.interpolate(model.regions[name][:, None].astype(np.float32))[..., 0] > 0.5
     core &= candidate & ~clipped & (seen.facing > 0.6)
     if core.sum() < 50:

@@ -22,6 +22,7 @@ from recon.texture.detail_database import (
     LEAST_CELL,
     SCALES,
     DetailDatabase,
+    Domain,
     band_log_energy,
     context_vector,
     detail_deviation,
@@ -40,6 +41,10 @@ ITERATIONS = (40, 30, 15)
 # cannot be amplified into being.
 _ROUNDS, _BLURRED_ROUNDS = 5, 2
 _MOST_GAIN = 4.0
+# Predicted log deviations exceed the median of their cell by no more.
+_MOST_ABOVE_CELL = 0.2
+# Passes of the final balance between the bands.
+_BALANCES = 3
 # Squared Mahalanobis distances that differ by less say nothing.
 _ALIKE = 1e-3
 _COMBINE: dict[str, Callable[[Sequence[Term]], Combination]] = {
@@ -84,7 +89,25 @@ def predict_energy(
     samples = details.deviations.astype(np.float64)
     context, own = _standardise(details.context(blur), context_vector(albedo, seen, domain, 0.0))
     found = predict_deviation(samples, local, known, context, own)
-    return replace(found, log_deviation=found.log_deviation + np.where(known, 0.0, details.mark_energy[:, None]))
+    expected = found.log_deviation + details.mark_energy[:, None]
+    if blur > 0.0:
+        expected = _without_rims(expected, domain)
+    return replace(found, log_deviation=np.where(known, found.log_deviation, expected))
+
+
+def _without_rims(log_deviation: NDArray[np.float64], domain: Domain) -> NDArray[np.float64]:
+    """Luma deviations ``(6, P)``, none far above what is usual in its cell.
+
+    Towards the hairline and along a beard the people of the database have single hairs in their skin. What is typical
+    of a place in the mean of many would put a rim of rough skin on everybody.
+    """
+    limited = log_deviation.copy()
+    for cell in domain.cells[(slice(None), *domain.grid)]:
+        inside = cell[domain.places]
+        if inside.any():
+            usual = np.median(log_deviation[:4, inside], axis=1, keepdims=True)
+            limited[:4, inside] = np.minimum(log_deviation[:4, inside], usual + _MOST_ABOVE_CELL)
+    return limited
 
 
 def _standardise(
@@ -316,7 +339,8 @@ def shape_energy(
             # later rounds give back the energy that this takes from the coarse band.
             rescaled = (rescaled - masked_gaussian(rescaled, skin, blur * domain.scale)) * skin
         added = rescaled
-    out = kept + _balanced(added, [float(goal[skin].mean()) for goal in energy], skin, sigmas)
+    goals = [float(np.square(w[skin], dtype=np.float64).mean()) for w in wanted[: len(sigmas)]]
+    out = _balanced(added, kept, goals, skin, sigmas)
     shaped = chroma.copy()
     for channel, band in ((0, 4), (2, 5)):
         have = np.sqrt(np.maximum(local_mean_square(chroma[..., channel], skin, window), 1e-10))
@@ -327,22 +351,32 @@ def shape_energy(
 
 
 def _balanced(
-    luma: NDArray[np.float32], goals: list[float], skin: NDArray[np.bool_], sigmas: tuple[float, ...]
+    added: NDArray[np.float32],
+    kept: NDArray[np.float32],
+    goals: list[float],
+    skin: NDArray[np.bool_],
+    sigmas: tuple[float, ...],
 ) -> NDArray[np.float32]:
-    """Scales the bands so that the mean energies of the three detail bands are ``goals``, all at once.
+    """``kept`` plus the bands of ``added``, scaled so that the detail bands of the sum have mean energies ``goals``.
 
     Every band of the sum is linear in the gains g of its parts, so its energy is a quadratic form ``gᵀ C_b g``; the
-    gains are found by damped multiplicative steps on those three small matrices.
+    gains are found by damped multiplicative steps on those three small matrices. ``kept`` has gain 1: what it shares
+    with its neighbours counts.
     """
-    parts = _all_bands(luma, skin, sigmas)
-    inside = np.stack([[band[skin] for band in split_bands(part, skin, sigmas)[0]] for part in parts])
-    forms = np.einsum("kbn,lbn->bkl", inside, inside, optimize=True) / max(int(skin.sum()), 1)
-    gains = np.ones(len(parts))
-    for _ in range(60):
-        energies = np.einsum("k,bkl,l->b", gains, forms, gains)
-        gains[: len(energies)] *= np.sqrt(np.asarray(goals[: len(energies)]) / np.maximum(energies, 1e-12)) ** 0.5
-        gains = np.clip(gains, 0.1, 10.0)
-    return np.asarray(sum(g * part for g, part in zip(gains, parts, strict=True)), np.float32)
+    count = max(int(skin.sum()), 1)
+    fixed = split_bands(kept, skin, sigmas)[0][:, skin]
+    for _ in range(_BALANCES):
+        # A gain alone cannot take out of a band what its neighbours put there; the bands of the scaled sum can.
+        parts = _all_bands(added, skin, sigmas)
+        inside = np.stack([*(split_bands(part, skin, sigmas)[0][:, skin] for part in parts), fixed])
+        forms = np.einsum("kbn,lbn->bkl", inside, inside, optimize=True) / count
+        gains = np.ones(len(inside))
+        for _ in range(60):
+            energies = np.einsum("k,bkl,l->b", gains, forms, gains)
+            gains[: len(energies)] *= np.sqrt(np.asarray(goals) / np.maximum(energies, 1e-12)) ** 0.5
+            gains = np.clip(gains, 0.1, 10.0)
+        added = np.asarray(sum(g * part for g, part in zip(gains, parts, strict=False)), np.float32)
+    return kept + added
 
 
 def _all_bands(
