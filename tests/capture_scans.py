@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,3 +108,17 @@ def layout_positions(
     u, v = np.meshgrid(steps, steps[::-1])
     hits = _cast(model, vertices, u.ravel(), v.ravel())
     return at_hits(model, vertices if values is None else values, hits).reshape(size, size, -1)
+
+
+def write_obj(path: Path, scan: CylinderScan, scale: float = 10.0, material: str = "", extra: str = "") -> None:
+    """An OBJ file with a colour on every vertex and three texture coordinates, as scanners write them."""
+    mesh = scan.scan
+    with path.open("w") as file:
+        np.savetxt(
+            file, np.column_stack([mesh.vertices * scale, np.full((len(mesh.vertices), 3), 0.5)]), "v" + " %.5f" * 6
+        )
+        np.savetxt(file, mesh.uv, "vt %.6f %.6f 0.0")
+        file.write("vn 0 0 1\n" + (f"usemtl {material}\n" if material else ""))
+        corners = np.repeat(mesh.triangles + 1, 2, axis=1)
+        np.savetxt(file, corners, "f %d/%d/1 %d/%d/1 %d/%d/1")
+        file.write(extra)

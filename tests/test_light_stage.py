@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from capture_scans import CylinderScan, cylinder_scan, layout_positions
+from capture_scans import CylinderScan, cylinder_scan, layout_positions, write_obj
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.spatial import cKDTree
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from recon.capture.captured_truth import RENDERED, OpenScan, ScanTruth
@@ -21,20 +19,16 @@ from recon.capture.linear_images import write_exr, write_png16
 from recon.capture.scan import read_scan
 from recon.capture.scan_landmarks import find_face, upright
 from recon.capture.scan_source import read_scan_folder
-from recon.capture.texture_map import MapFile, read_map
 from recon.colour import linear_to_srgb
 from recon.data import DATASETS, load_test_set
 from recon.data.light_stage import read_captures
 from recon.data.person import Person, draw_person
 from recon.data.skin import PaintedSkin, paint_skin, skin_surface
 from recon.data.subject import Subject
-from recon.errors import FaceNotFoundError, InputError, UsageError
+from recon.errors import InputError, UsageError
 from recon.face_model.anny import load_anny, load_population
 from recon.face_model.model import MorphableModel, vertex_normals
-from recon.fitting.camera import Camera
-from recon.fitting.lighting import SphericalHarmonicsLighting
-from recon.fitting.pose import rotation_of
-from recon.methods.lightstage import _carried, _completed, _turned, resampled
+from recon.methods.lightstage import resampled
 from recon.rendering.sampling import padded, sample_bilinear
 from recon.storage import read_json
 from recon.texture.masked import extend
@@ -81,20 +75,6 @@ def albedo(model: MorphableModel, head: Float, painted: PaintedSkin) -> Float:
     texture = np.zeros((MAP * MAP, 3), np.float32)
     texture[known] = sample_bilinear(padded(painted.albedo, model), found[known, :2])
     return extend(texture.reshape(MAP, MAP, 3), known.reshape(MAP, MAP))
-
-
-def write_obj(path: Path, scan: CylinderScan, scale: float = 10.0, material: str = "", extra: str = "") -> None:
-    """An OBJ file with a colour on every vertex and three texture coordinates, as scanners write them."""
-    mesh = scan.scan
-    with path.open("w") as file:
-        np.savetxt(
-            file, np.column_stack([mesh.vertices * scale, np.full((len(mesh.vertices), 3), 0.5)]), "v" + " %.5f" * 6
-        )
-        np.savetxt(file, mesh.uv, "vt %.6f %.6f 0.0")
-        file.write("vn 0 0 1\n" + (f"usemtl {material}\n" if material else ""))
-        corners = np.repeat(mesh.triangles + 1, 2, axis=1)
-        np.savetxt(file, corners, "f %d/%d/1 %d/%d/1 %d/%d/1")
-        file.write(extra)
 
 
 @pytest.fixture
@@ -265,24 +245,33 @@ def test_facescape_is_recognised(tmp_path: Path, scanned: CylinderScan, albedo: 
     assert first.capture.source.maps["albedo"].colour_space == "srgb"
 
 
-def test_a_gradient_sequence_becomes_a_subject_with_truth(tmp_path: Path, model: MorphableModel) -> None:
-    """From the synthetic stage's pictures to the UV square: the albedo is that which the head was given."""
+@pytest.fixture(scope="module")
+def sequence(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Float, NDArray[np.bool_]]:
+    """A raw sequence from the synthetic stage, the head's albedo map, and where that is bare skin."""
     from recon.capture.made_up import made_up_person, stage_cameras, stage_of
     from recon.capture.stage_folder import Sensor, write_sequence
 
     someone = made_up_person(3)
     stage, skin = stage_of(someone, 256)
-    folder = tmp_path / "set" / "front only"
-    write_sequence(folder, stage, stage_cameras(stage, ("front",), 200), Sensor(), someone.id, skin)
+    folder = tmp_path_factory.mktemp("set") / "front only"
+    write_sequence(folder, stage, stage_cameras(stage, ("front",), 176), Sensor(), someone.id, skin)
+    return folder, stage.scene.albedo, skin
+
+
+def test_a_gradient_sequence_becomes_a_subject_with_truth(
+    sequence: tuple[Path, Float, NDArray[np.bool_]], model: MorphableModel
+) -> None:
+    """From the synthetic stage's pictures to the UV square: the albedo is that which the head was given."""
+    folder, albedo, skin = sequence
     subject = only(folder.parent)
-    assert subject.id == someone.id and subject.synthetic and subject.photograph.is_file()
+    assert subject.id == "captured-0003" and subject.synthetic and subject.photograph.is_file()
     truth = subject.truth_for(model, SIZE)
     assert truth is not None and set(truth.maps) == {"specular", "normal"} and truth.record is not None
     record = read_json(truth.record)
     assert record["registration"]["residual"]["median_mm"] < 0.5
     assert "full-on" in record["photograph"]["origin"]
     found, mask = np.load(truth.albedo).astype(np.float32), np.load(truth.mask)
-    known, flat = resampled(stage.scene.albedo, skin, SIZE)
+    known, flat = resampled(albedo, skin, SIZE)
     both = mask & flat
     difference = deltaE_ciede2000(rgb2lab(linear_to_srgb(found[both])), rgb2lab(linear_to_srgb(known[both])))
     assert both.sum() > 0.4 * flat.sum() and float(np.mean(difference)) < 2.0  # the issue's bound for sequences
@@ -293,18 +282,16 @@ def test_a_gradient_sequence_becomes_a_subject_with_truth(tmp_path: Path, model:
     assert np.degrees(np.arccos(np.clip(np.median(cosine), -1, 1))) < 8.0  # the map has pores that the mesh has not
 
 
-def test_a_sequence_without_a_mesh_cannot_be_laid_out(tmp_path: Path) -> None:
-    from recon.capture.made_up import made_up_person, stage_cameras, stage_of
-    from recon.capture.stage_folder import Sensor, write_sequence
-
-    stage, skin = stage_of(made_up_person(3), 128)
-    write_sequence(tmp_path / "s", stage, stage_cameras(stage, ("front",), 96), Sensor(), "someone", skin)
-    text = (tmp_path / "s" / "subject.toml").read_text()
+def test_a_sequence_without_a_mesh_cannot_be_laid_out(
+    sequence: tuple[Path, Float, NDArray[np.bool_]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "s"
+    shutil.copytree(sequence[0], folder)
+    text = (folder / "subject.toml").read_text()
     start = text.index("[mesh]")
-    end = text.index("[[camera]]", start)
-    (tmp_path / "s" / "subject.toml").write_text(text[:start] + text[end:])
+    (folder / "subject.toml").write_text(text[:start] + text[text.index("[[camera]]", start) :])
     with pytest.raises(InputError, match=r"subject\.toml' names no mesh.*\[mesh\] file"):
-        read_captures(tmp_path / "s")
+        read_captures(folder)
 
 
 def test_the_name_is_registered(tmp_path: Path) -> None:
@@ -317,118 +304,7 @@ def test_the_name_is_registered(tmp_path: Path) -> None:
         load_test_set(f"light-stage={tmp_path / 'home'}")
 
 
-# --- meshes ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("suffix", [".ply", ".glb"])
-def test_other_mesh_formats_say_the_same(
-    suffix: str, tmp_path: Path, scanned: CylinderScan, albedo: Float, plain: Path
-) -> None:
-    import trimesh
-
-    mesh = scanned.scan
-    visual = trimesh.visual.TextureVisuals(uv=mesh.uv)
-    trimesh.Trimesh(mesh.vertices * 10, mesh.triangles, visual=visual, process=False).export(tmp_path / f"m{suffix}")
-    one, other = read_scan(plain / "mesh.obj"), read_scan(tmp_path / f"m{suffix}")
-    assert len(one.triangles) == len(other.triangles)
-    middles = [found.vertices[found.triangles].mean(axis=1) for found in (one, other)]
-    gap, partner = cKDTree(middles[0]).query(middles[1])
-    assert gap.max() < 1e-3 and len(np.unique(partner)) == len(partner)
-    uv = [found.uv[found.uv_triangles].mean(axis=1) for found in (one, other)]
-    assert uv[1] == pytest.approx(uv[0][partner], abs=1e-4)
-
-
-def test_seams_of_the_layout_are_no_seams_of_the_surface(tmp_path: Path, scanned: CylinderScan) -> None:
-    """Every triangle with corners of its own, as glTF and many scanners write them."""
-    import trimesh
-
-    mesh = scanned.scan
-    corners = mesh.triangles.ravel()
-    separate = np.arange(len(corners)).reshape(-1, 3)
-    visual = trimesh.visual.TextureVisuals(uv=mesh.uv[corners])
-    trimesh.Trimesh(mesh.vertices[corners], separate, visual=visual, process=False).export(tmp_path / "soup.ply")
-    found = read_scan(tmp_path / "soup.ply")
-    assert len(found.vertices) == len(np.unique(mesh.vertices[np.unique(mesh.triangles)].astype(np.float32), axis=0))
-    assert found.border.mean() < 0.1
-
-
-def broken_mesh(path: Path, scanned: CylinderScan, how: str) -> None:
-    mesh = scanned.scan
-    if how == "no uv":
-        with path.open("w") as file:
-            np.savetxt(file, mesh.vertices, "v %.5f %.5f %.5f")
-            np.savetxt(file, mesh.triangles + 1, "f %d %d %d")
-    elif how == "not manifold":
-        doubled = replace(mesh, triangles=np.tile(mesh.triangles, (2, 1)))
-        write_obj(path, replace(scanned, scan=doubled))
-    elif how == "flipped at random":
-        flip = np.random.default_rng(0).random(len(mesh.triangles)) < 0.3
-        mixed = np.where(flip[:, None], mesh.triangles[:, ::-1], mesh.triangles)
-        write_obj(path, replace(scanned, scan=replace(mesh, triangles=mixed)))
-    elif how == "many tiles":
-        write_obj(path, replace(scanned, scan=replace(mesh, uv=mesh.uv * 3)))
-    elif how == "a proxy":
-        write_obj(path, replace(scanned, scan=replace(mesh, triangles=mesh.triangles[:200])))
-    elif how == "text":
-        path.write_text("once upon a time\n")
-    elif how == "truncated":
-        write_obj(path, scanned)
-        path.write_bytes(path.read_bytes()[: path.stat().st_size * 9 // 10] + b"\nf 99999999/1 2/2 3/3\n")
-    elif how == "nan":
-        worse = mesh.vertices.copy()
-        worse[5] = np.nan
-        write_obj(path, replace(scanned, scan=replace(mesh, vertices=worse)))
-
-
-@pytest.mark.parametrize(
-    ("how", "says"),
-    [
-        ("no uv", "has no texture coordinates.*export it with UV"),
-        ("not manifold", "not a manifold surface.*three triangles"),
-        ("flipped at random", "not a manifold surface.*neighbours face apart"),
-        ("many tiles", "several UV tiles"),
-        ("a proxy", "too few for a face"),
-        ("text", "no polygons"),
-        ("truncated", "export it again"),
-        ("nan", "not finite"),
-    ],
-)
-def test_a_mesh_that_cannot_be_used_is_said(how: str, says: str, tmp_path: Path, scanned: CylinderScan) -> None:
-    path = tmp_path / "bad mesh.obj"
-    broken_mesh(path, scanned, how)
-    with pytest.raises(InputError, match=rf"bad mesh\.obj.*{says}"):
-        read_scan(path)
-
-
-@pytest.mark.parametrize("suffix", [".ply", ".glb"])
-def test_damaged_files_of_other_formats_are_said(suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"bad{suffix}"
-    path.write_bytes(b"glTF or ply, who knows" * 9)
-    with pytest.raises(InputError, match=rf"bad\{suffix}' (cannot be read|has no polygons).*export it again"):
-        read_scan(path)
-
-
-def test_a_material_that_is_not_there_is_said(plain: Path) -> None:
-    with pytest.raises(InputError, match=r"mesh\.obj' has no material 'Skin'"):
-        read_scan(plain / "mesh.obj", ("Skin",))
-
-
 # --- maps ------------------------------------------------------------------------------------------------------------
-
-
-def test_colour_spaces_are_guessed_from_the_format_and_reported(tmp_path: Path) -> None:
-    """Half of the light everywhere, stored in four ways; sRGB of 0.5 is 188/255 (IEC 61966-2-1)."""
-    half = np.full((128, 128, 3), 0.5, np.float32)
-    write_exr(tmp_path / "a.exr", half)
-    write_png16(tmp_path / "b.png", linear_to_srgb(half))
-    Image.fromarray(np.full((128, 128, 3), 188, np.uint8)).save(tmp_path / "c.jpg", quality=100)
-    for name, says in (("a.exr", "linear (floating point)"), ("b.png", "sRGB (16 bits)"), ("c.jpg", "sRGB (8 bits)")):
-        found = read_map("albedo", MapFile(tmp_path / name))
-        assert found.values == pytest.approx(0.5, abs=4e-3) and found.record["guessed"]
-        assert any(says in note for note in found.notes)
-    declared = read_map("albedo", MapFile(tmp_path / "b.png", "linear"))
-    assert declared.values == pytest.approx(float(linear_to_srgb(np.float32(0.5))), abs=1e-4)
-    assert not declared.record["guessed"] and not declared.notes
 
 
 def break_map(folder: Path, albedo: Float, how: str) -> None:
@@ -548,67 +424,3 @@ def test_landmarks_and_orientation_are_found(
     assert np.isfinite(error[17:]).sum() > 30 and not np.isfinite(error[:17]).any()
     # dlib's own error on photographs is some 3 % of the distance between the eyes, here 90 mm (Sagonas et al. 2016).
     assert np.nanmedian(error) < 4.0
-
-
-def test_a_ball_has_no_face(landmarks: Path) -> None:
-    import trimesh
-
-    ball = trimesh.creation.icosphere(subdivisions=4)
-    from recon.capture.scan import Scan
-
-    faces = np.asarray(ball.faces, np.int32)
-    scan = Scan("ball.obj", np.asarray(ball.vertices), faces, np.zeros((0, 2)), faces, np.ones(len(faces), bool))
-    with pytest.raises(FaceNotFoundError, match=r"'ball\.obj'.*subject\.toml"):
-        find_face(scan, None, ("+y", "+z"))
-
-
-def test_upright_is_a_rotation_that_does_what_it_says() -> None:
-    for up, forward in (("+z", "-y"), ("-x", "+z"), ("+y", "+z")):
-        rotation = upright(up, forward)
-        assert np.linalg.det(rotation) == pytest.approx(1)
-        axis = {name: np.eye(3)["xyz".index(name[1])] * (1 if name[0] == "+" else -1) for name in (up, forward)}
-        assert rotation @ axis[up] == pytest.approx([0, 1, 0]) and rotation @ axis[forward] == pytest.approx([0, 0, 1])
-
-
-# --- the method ------------------------------------------------------------------------------------------------------
-
-
-def test_maps_shrink_by_area_in_linear_light_and_unknown_texels_do_not_count() -> None:
-    values = np.random.default_rng(0).random((8, 8, 3)).astype(np.float32)
-    known = np.ones((8, 8), bool)
-    found, mask = resampled(values, known, 4)
-    assert found == pytest.approx(values.reshape(4, 2, 4, 2, 3).mean(axis=(1, 3)), abs=1e-6) and mask.all()
-    known[:2, :2] = [[True, False], [False, False]]
-    known[0, 2] = False
-    values[~known] = 100.0
-    found, mask = resampled(values, known, 4)
-    assert found[0, 0] == pytest.approx(values[0, 0], abs=1e-5) and not mask[0, 0]
-    assert found[0, 1] == pytest.approx(values[:2, 2:4][known[:2, 2:4]].mean(axis=0), abs=1e-5) and mask[0, 1]
-    grown, wide = resampled(np.full((4, 4, 3), 0.3, np.float32), np.ones((4, 4), bool), 10)
-    assert grown == pytest.approx(np.float32(0.3)) and wide.all() and grown.shape == (10, 10, 3)
-
-
-def test_camera_and_light_are_carried_to_the_captured_head() -> None:
-    """The head that was captured is seen where, and lit as, the one that was fitted would be."""
-    rng = np.random.default_rng(1)
-    rotation, scale, shift = rotation_of(np.array([0.1, -0.2, 0.05])), 0.97, np.array([0.3, -0.2, 1.1])
-    camera = Camera(np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, 60.0]), 900.0, (250.0, 240.0), 500, 480)
-    points = rng.normal(size=(30, 3)) * 5
-    moved = scale * points @ rotation.T + shift
-    assert _carried(camera, rotation, scale, shift).project(points) == pytest.approx(camera.project(moved))
-    light = SphericalHarmonicsLighting(rng.normal(size=(9, 3)))
-    normals = points / np.linalg.norm(points, axis=1, keepdims=True)
-    turned = _turned(light, rotation).shading(normals)
-    assert turned == pytest.approx(light.shading(normals @ rotation.T), abs=1e-5)
-
-
-def test_places_that_nobody_measured_are_filled_and_others_kept() -> None:
-    values = np.full((16, 16, 3), 0.4, np.float32)
-    known = np.ones((16, 16), bool)
-    known[4:8, 4:8] = False
-    known[12, 12] = False  # unknown, but not empty: hair of a made-up head
-    values[4:8, 4:8] = 0
-    values[12, 12] = 0.1
-    found = _completed(values, known)
-    assert found[4:8, 4:8] == pytest.approx(0.4, abs=0.05) and (found[12, 12] == np.float32(0.1)).all()
-    assert (found[known] == values[known]).all()

@@ -7,14 +7,9 @@ import pytest
 from capture_scans import CylinderScan, cylinder_scan, deformed
 from numpy.typing import NDArray
 
+from recon.capture.alignment import ScanLandmarks, best_similarity, guessed_unit
 from recon.capture.closest import NearestSurface
-from recon.capture.registration import (
-    Registration,
-    ScanLandmarks,
-    best_similarity,
-    guessed_unit,
-    register,
-)
+from recon.capture.registration import Registration, register
 from recon.errors import FitError
 from recon.face_model.anny import load_anny
 from recon.face_model.model import MorphableModel

@@ -23,8 +23,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.capture.alignment import ScanLandmarks, best_similarity, guessed_unit
 from recon.capture.portrait import DISTANCE_MM, ShownScan, portrait_camera, render_scan
-from recon.capture.registration import Registration, Residual, ScanLandmarks, guessed_unit, register
+from recon.capture.registration import Registration, Residual, register
 from recon.capture.scan import Scan, read_scan, vertex_positions
 from recon.capture.scan_landmarks import find_face, upright
 from recon.capture.scan_source import MILLIMETRES, ScanSource
@@ -139,8 +140,6 @@ class OpenScan:
         orientation = self._face[1]
         if orientation is not None:
             return upright(*orientation)
-        from recon.capture.registration import best_similarity
-
         known = self.landmarks.known
         target = self.model.landmarks(self.model.mean).astype(np.float64)[known]
         turned = best_similarity(self.landmarks.points[known], target, True)[:3, :3]

@@ -28,6 +28,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from recon.capture.alignment import LEAST_LANDMARKS, ScanLandmarks, best_similarity
 from recon.capture.closest import Nearest, NearestSurface
 from recon.capture.scan import Scan, edges_of
 from recon.errors import FitError
@@ -35,10 +36,6 @@ from recon.face_model.model import MorphableModel, vertex_normals
 
 Float = NDArray[np.float64]
 
-JAW = slice(0, 17)
-"""The jaw's landmarks lie on the contour of a picture, not at places of the skin: they never take part."""
-
-_LEAST_LANDMARKS = 12
 _AGREE = 0.6  # cosine between normals
 # Reach in millimetres and standard deviation in millimetres of each round of step 2.
 _SHAPE_ROUNDS = ((20.0, 4.0), (15.0, 3.0), (10.0, 2.0), (8.0, 1.5), (6.0, 1.0), (5.0, 0.8), (5.0, 0.6), (5.0, 0.6))
@@ -51,26 +48,6 @@ _LANDMARK_DOUBT = {"given": 0.7, "detected": 2.5}  # standard deviation, mm
 # Inside of the mouth, nostrils and eyes: no scanner sees them, or sees them elsewhere.
 _UNSEEN = ("mouth_interior", "nostrils")
 _POOR_MM = 3.0
-
-
-@dataclass(frozen=True, eq=False)
-class ScanLandmarks:
-    """68 iBUG landmarks on a scan.
-
-    Attributes:
-        points: ``(68, 3)`` float64 in the scan's frame; NaN where unknown.
-        origin: ``given`` or ``detected``.
-    """
-
-    points: Float
-    origin: str = "given"
-
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """``(68,)`` bool: those that registration can use."""
-        known = np.asarray(np.isfinite(self.points).all(axis=1), bool)
-        known[JAW] = False
-        return known
 
 
 @dataclass(frozen=True)
@@ -119,38 +96,6 @@ class Registration:
     record: dict[str, Any] = field(default_factory=dict)
 
 
-def best_similarity(source: Float, target: Float, with_scale: bool) -> Float:
-    """``(4, 4)`` similarity (rigid if not ``with_scale``) that takes ``source`` ``(N, 3)`` nearest to ``target``.
-
-    Umeyama (1991), closed form, least squares, never a reflection.
-    """
-    centre, aim = source.mean(axis=0), target.mean(axis=0)
-    covariance = (target - aim).T @ (source - centre)
-    left, sizes, right = np.linalg.svd(covariance)
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
-    rotation = (left * signs) @ right
-    scale = float((sizes * signs).sum() / ((source - centre) ** 2).sum()) if with_scale else 1.0
-    transform = np.eye(4)
-    transform[:3, :3] = scale * rotation
-    transform[:3, 3] = aim - transform[:3, :3] @ centre
-    return transform
-
-
-def guessed_unit(landmarks: ScanLandmarks, model: MorphableModel, choices: tuple[float, ...]) -> float | None:
-    """Which of ``choices`` (millimetres in a unit) makes the face as large as the model's, within a quarter; else None.
-
-    Adults' faces differ by a tenth in size, units by factors of 2.5 and more.
-    """
-    known = landmarks.known
-    if int(known.sum()) < _LEAST_LANDMARKS:
-        return None
-    target = model.landmarks(model.mean).astype(np.float64)[known]
-    similarity = best_similarity(landmarks.points[known], target, with_scale=True)
-    millimetres = float(np.cbrt(np.linalg.det(similarity[:3, :3]))) * model.metres_per_unit * 1000
-    nearest = min(choices, key=lambda unit: abs(np.log(millimetres / unit)))
-    return nearest if abs(np.log(millimetres / nearest)) < np.log(1.25) else None
-
-
 def register(
     scan: Scan, landmarks: ScanLandmarks, model: MorphableModel, millimetres_per_unit: float | None
 ) -> Registration:
@@ -165,10 +110,10 @@ def register(
         FitError: too few landmarks, or the shapes do not meet.
     """
     known = landmarks.known
-    if int(known.sum()) < _LEAST_LANDMARKS:
+    if int(known.sum()) < LEAST_LANDMARKS:
         raise FitError(
             f"{scan.name}: only {int(known.sum())} landmarks between brows and mouth are known on the scan, "
-            f"{_LEAST_LANDMARKS} are the least; give them in subject.toml."
+            f"{LEAST_LANDMARKS} are the least; give them in subject.toml."
         )
     unit = 0.001 / model.metres_per_unit  # model units in a millimetre
     free_scale = millimetres_per_unit is None

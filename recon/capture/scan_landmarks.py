@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.capture.alignment import JAW, ScanLandmarks
 from recon.capture.portrait import ShownScan, frontal_camera, render_scan
-from recon.capture.registration import JAW, ScanLandmarks
 from recon.capture.scan import Scan
 from recon.colour import luminance
 from recon.data.subject import Photograph

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.capture.alignment import ScanLandmarks
 from recon.capture.capture import Capture, CapturedView
 from recon.capture.captured_truth import RECIPE, kept_registration
-from recon.capture.registration import ScanLandmarks
 from recon.capture.scan import Scan, read_scan
 from recon.capture.sequence import process_sequence
 from recon.capture.sequence_file import SequenceFile, read_sequence_file

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from recon.capture.registration import best_similarity
+from recon.capture.alignment import best_similarity
 from recon.data.subject import GroundTruth, Photograph
 from recon.errors import InputError
 from recon.fitting.camera import Camera
