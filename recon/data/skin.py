@@ -36,8 +36,8 @@ Float = NDArray[np.float32]
 _MELANIN = np.array([0.40, 0.59, 1.00], dtype=np.float32) * 1.15
 _BLOOD = np.array([0.12, 1.00, 0.60], dtype=np.float32) * 0.55
 # Wavelength in mm and amplitude of the mottling.
-_BLOOD_OCTAVES = ((22.0, 0.050), (9.0, 0.038), (4.0, 0.022), (2.0, 0.011), (0.9, 0.008))
-_MELANIN_OCTAVES = ((30.0, 0.032), (7.0, 0.028), (2.6, 0.016), (1.1, 0.022))
+_BLOOD_OCTAVES = ((22.0, 0.050), (9.0, 0.030), (4.0, 0.015), (2.0, 0.007), (0.9, 0.004))
+_MELANIN_OCTAVES = ((30.0, 0.032), (7.0, 0.022), (2.6, 0.011), (1.1, 0.016))
 
 
 @dataclass(frozen=True, eq=False)

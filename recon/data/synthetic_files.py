@@ -22,7 +22,7 @@ from recon.face_model import load_face_model
 from recon.storage import atomic_path, write_npy
 
 # A change of the recipe makes new files instead of trusting old ones.
-_RECIPE = "8"
+_RECIPE = "9"
 _MAPS = ("specular", "roughness", "normal", "displacement")
 
 
