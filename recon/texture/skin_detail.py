@@ -42,7 +42,7 @@ ITERATIONS = (40, 30, 15)
 _ROUNDS, _BLURRED_ROUNDS = 5, 2
 _MOST_GAIN = 4.0
 # Predicted log deviations exceed the median of their cell by no more.
-_MOST_ABOVE_CELL = 0.2
+_MOST_ABOVE_CELL = 0.35
 # Passes of the final balance between the bands.
 _BALANCES = 3
 # Squared Mahalanobis distances that differ by less say nothing.
