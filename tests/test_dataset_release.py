@@ -19,6 +19,7 @@ from texture_toy import PEOPLE, face, known_fit, photograph_of, skin_texture
 from recon.colour import linear_to_srgb
 from recon.data.subject import Photograph
 from recon.errors import DatabaseError, FaceNotFoundError, InputError, UsageError
+from recon.exr import read_exr
 from recon.images import read_png, write_png
 from recon.release import build as release_build
 from recon.release.build import ReleaseConfig, ReleaseSummary, build_release
@@ -27,7 +28,6 @@ from recon.release.heads import load_head, stored_heads
 from recon.release.layout import ReleaseFolder
 from recon.release.split import TEST, TRAIN
 from recon.release.subject import Finisher
-from recon.rendering.export.maps import read_exr
 from recon.texture import observe
 from recon.texture.database import open_database
 
@@ -133,7 +133,8 @@ def test_the_index_and_the_splits_agree(whole: Path) -> None:
 def test_maps_keep_what_was_seen(whole: Path) -> None:
     """Inside the mask the map has the colours of the person (those of the texture that was photographed)."""
     place = whole / "subjects" / "eva"
-    albedo, seen = read_exr(place / "albedo.exr"), np.asarray(read_png(place / "seen.png"))
+    albedo = read_exr(place / "albedo.exr").astype(np.float32)
+    seen = np.asarray(read_png(place / "seen.png"))
     assert albedo.shape == (SIZE, SIZE, 3) and np.isfinite(albedo).all() and 0.2 < seen.mean() < 1
     difference = linear_to_srgb(albedo) - linear_to_srgb(skin_texture(PEOPLE.index("eva"), SIZE))
     assert np.abs(difference[seen].mean(axis=0)).max() < 0.01

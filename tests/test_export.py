@@ -22,9 +22,10 @@ from recon.rendering import Scene
 from recon.rendering.export import FORMATS, Head, Provenance, export_head, gltf, write_glb
 from recon.rendering.export.decimation import coarse_parts, collapse
 from recon.rendering.export.head import check_formats
-from recon.rendering.export.maps import read_exr, write_exr, write_png16
+from recon.rendering.export.maps import write_albedo_exr, write_png16
 from recon.rendering.export.provenance import licence_address
 from recon.rendering.export.surfaces import index_of_refraction
+from recon.rendering.mitsuba_renderer import load_mitsuba
 from recon.rendering.sampling import padded
 from tests.rendering_scenes import EYE_CENTRE, EYE_RADIUS, UNIT, looking, model_of, scene_of, smooth_albedo, sphere_grid
 
@@ -219,16 +220,16 @@ def test_materialx_finds_the_document_valid(folder: Path) -> None:
 
 
 def test_mitsuba_reads_the_exr(folder: Path) -> None:
-    import mitsuba as mi
+    import drjit
 
-    mi.set_variant("scalar_rgb")
+    mi = load_mitsuba()
+    drjit.set_thread_count(2)  # its own EXR reader waits without end if it has but one
     bitmap = mi.Bitmap(str(folder / "albedo.exr"))
     assert bitmap.component_format() == mi.Struct.Type.Float16
     scene = head().scene
     expected = padded(scene.albedo, scene.model).astype(np.float16)
     np.testing.assert_array_equal(np.array(bitmap), expected)
     assert bitmap.metadata()["owner"] == f"CC BY 4.0. {CITATION}"
-    np.testing.assert_array_equal(read_exr(folder / "albedo.exr"), expected.astype(np.float32))
     assert np.array_equal(np.asarray(Image.open(folder / "mask.png")), head().mask)
 
 
@@ -382,15 +383,10 @@ def test_a_missing_package_names_the_extra(
 def test_maps_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
     spoilt = smooth_albedo(16)
     spoilt[3, 4, 1] = np.nan
-    for write, name in ((write_exr, "albedo.exr"), (write_png16, "albedo.png")):
+    for write, name in ((write_albedo_exr, "albedo.exr"), (write_png16, "albedo.png")):
         with pytest.raises(ImageError, match="not finite"):
             write(tmp_path / name, spoilt, provenance())
     assert not list(tmp_path.iterdir())
-    (tmp_path / "broken.exr").write_bytes(b"v/1\x01 and no more")
-    with pytest.raises(ImageError, match=r"broken\.exr' cannot be read"):
-        read_exr(tmp_path / "broken.exr")
-    with pytest.raises(ImageError, match="does not exist"):
-        read_exr(tmp_path / "absent.exr")
 
 
 def test_an_export_that_breaks_off_leaves_no_record(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from recon.capture.captured_truth import RENDERED, OpenScan, ScanTruth
-from recon.capture.linear_images import write_exr, write_png16
+from recon.capture.linear_images import write_png16
 from recon.capture.scan import read_scan
 from recon.capture.scan_landmarks import find_face, upright
 from recon.capture.scan_source import read_scan_folder
@@ -26,6 +26,7 @@ from recon.data.person import Person, draw_person
 from recon.data.skin import PaintedSkin, paint_skin, skin_surface
 from recon.data.subject import Subject
 from recon.errors import InputError, UsageError
+from recon.exr import write_exr
 from recon.face_model.anny import load_anny, load_population
 from recon.face_model.model import MorphableModel, vertex_normals
 from recon.methods.lightstage import resampled

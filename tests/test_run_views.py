@@ -15,7 +15,7 @@ from recon.errors import InputError, UsageError
 from recon.fitting.camera import Camera
 from recon.images import read_png
 from recon.render_commands import draw_views, render
-from recon.rendering.hdr import read_exr, tone_map
+from recon.rendering.hdr import read_radiance, tone_map
 from recon.rendering.scene import Scene
 from recon.runs import ResultKey, RunConfig, Summary, execute
 from recon.runs.pictures import PictureOrder, PictureOutcome, PictureTask, PictureWorker, pending, render_run
@@ -118,7 +118,7 @@ def test_pictures_are_added_to_a_run_and_kept(portrait: Summary, capsys: pytest.
     # At outlines inside the face (lid before eye) the mesh's rounding may tip a pixel from one surface to the other.
     assert (np.abs(again - before).max(axis=-1) > 6 / 255).mean() < 0.002
     assert np.abs(again - before).mean() < 0.5 / 255
-    radiance, alpha = read_exr(place / "gbuffer" / "closeup-eyes.exr")
+    radiance, alpha = read_radiance(place / "gbuffer" / "closeup-eyes.exr")
     assert radiance.shape == (60, 48, 3)
     background = np.float32(0.2140) * (1 - alpha[..., None])
     shown = read_png(place / "gbuffer" / "closeup-eyes.png")

@@ -12,12 +12,13 @@ from capture_scans import CylinderScan, cylinder_scan, write_obj
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from recon.capture.linear_images import write_exr, write_png16
+from recon.capture.linear_images import write_png16
 from recon.capture.scan import Scan, read_scan
 from recon.capture.scan_landmarks import find_face, upright
 from recon.capture.texture_map import MapFile, read_map
 from recon.colour import linear_to_srgb
 from recon.errors import FaceNotFoundError, InputError
+from recon.exr import write_exr
 from recon.face_model.anny import load_anny
 
 

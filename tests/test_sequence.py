@@ -13,7 +13,7 @@ from PIL import Image
 
 from recon.capture.capture import Capture
 from recon.capture.capture_folder import REPORT, write_capture
-from recon.capture.linear_images import read_stored, write_exr, write_png16
+from recon.capture.linear_images import read_stored, write_png16
 from recon.capture.made_up import made_up_person, stage_cameras, stage_of
 from recon.capture.occlusion import mesh_shadows, rotated
 from recon.capture.recovery import angles, colour_differences, measure_recovery
@@ -24,6 +24,7 @@ from recon.capture.stage import Stage
 from recon.capture.stage_folder import Sensor, write_sequence
 from recon.capture_commands import capture as command
 from recon.errors import EXIT_DONE, EXIT_PARTIAL, ImageError, InputError, MesofaceError
+from recon.exr import write_exr
 from recon.rendering.scene import Scene
 from recon.storage import read_json
 from tests.rendering_scenes import ball, directed, looking, smooth_albedo
@@ -369,15 +370,14 @@ def test_unusual_but_fair_files_are_read(tmp_path: Path) -> None:
     tiff = read_stored(tmp_path / "a.tif")
     assert tiff.bits == 8
     np.testing.assert_allclose(tiff.values, np.full((12, 16, 3), 200 / 255), rtol=1e-6)
-    colour = np.random.default_rng(1).random((9, 7, 3)).astype(np.float32) * 40
-    write_exr(tmp_path / "c.exr", colour)
-    np.testing.assert_array_equal(read_stored(tmp_path / "c.exr").values, colour)
-    with pytest.raises(ImageError, match="not finite"):
-        write_exr(tmp_path / "c.exr", colour * np.nan)
-    np.testing.assert_array_equal(read_stored(tmp_path / "c.exr").values, colour)
-    (tmp_path / "d.exr").write_text("no picture")
-    with pytest.raises(ImageError, match=r"d\.exr' cannot be read as EXR"):
-        read_stored(tmp_path / "d.exr")
+    with pytest.raises(ImageError, match=r"g\.png' was not written.*not finite"):
+        write_png16(tmp_path / "g.png", grey * np.nan)
+    np.testing.assert_array_equal(read_stored(tmp_path / "g.png").values, stored.values)
+    colour = np.random.default_rng(1).random((9, 7, 4)).astype(np.float32) * 40
+    write_exr(tmp_path / "c.exr", colour, half=True)
+    stored = read_stored(tmp_path / "c.exr")
+    assert stored.bits == 16 and stored.floating
+    np.testing.assert_array_equal(stored.values, colour[..., :3].astype(np.float16).astype(np.float32))
 
 
 # --- folders and commands -------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.capture.capture import Capture, CapturedView
-from recon.capture.linear_images import write_exr
 from recon.colour import linear_to_srgb
+from recon.exr import write_exr
 from recon.images import write_png
 from recon.storage import write_json
 

@@ -1,9 +1,8 @@
 """Image files of a capture, pixel values as they are stored: EXR, 16-bit and 8-bit PNG, TIFF, JPEG.
 
 Photographs, which want colour management and upright display, are read by :mod:`recon.images`; here nothing is
-interpreted. EXR goes through the package OpenEXR, TIFF through ``tifffile``, and PNG and JPEG, of which Pillow would
-give 8 bits a channel only, through Mitsuba's ``Bitmap``. (Mitsuba's own EXR writer can wait for itself without
-end where it shares a process with Embree.)
+interpreted. EXR goes through :mod:`recon.exr`, TIFF through ``tifffile``, and PNG and JPEG, of which Pillow would
+give 8 bits a channel only, through Mitsuba's ``Bitmap``.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.errors import AssetError, ImageError
+from recon.errors import ImageError
+from recon.exr import read_exr
 from recon.rendering.mitsuba_renderer import load_mitsuba
 from recon.storage import atomic_path
 
@@ -80,38 +79,6 @@ def _check_finite(values: NDArray[np.float32], path: Path) -> None:
         )
 
 
-def _exr(path: Path) -> NDArray[np.generic]:
-    openexr = _openexr()
-    try:
-        with openexr.File(str(path)) as file:
-            channels = {name: np.asarray(channel.pixels) for name, channel in file.channels().items()}
-    except (RuntimeError, ValueError, TypeError, MemoryError) as error:
-        raise ImageError(
-            f"'{path}' cannot be read as EXR ({str(error).rstrip('. ')}): the file is truncated or damaged; copy or "
-            "export it again."
-        ) from error
-    for name in ("RGB", "RGBA", "Y", "YA"):
-        if name in channels:
-            return channels[name]
-    if len(channels) == 1:
-        return next(iter(channels.values()))
-    raise ImageError(
-        f"'{path}' has the channels {', '.join(sorted(channels))}, neither RGB nor one alone: export the layer that "
-        "is meant as a plain RGB image."
-    )
-
-
-def _openexr() -> Any:
-    try:
-        import OpenEXR
-    except ImportError as error:
-        raise AssetError(
-            f"EXR images need the package OpenEXR, which cannot be imported here ({error}): install it with "
-            "'pip install OpenEXR'."
-        ) from error
-    return OpenEXR
-
-
 def _bitmap(path: Path) -> NDArray[np.generic]:
     mi = load_mitsuba()
     try:
@@ -140,25 +107,7 @@ def _tiff(path: Path) -> NDArray[np.generic]:
     return array
 
 
-_READERS: dict[str, Callable[[Path], NDArray[np.generic]]] = {".exr": _exr, ".tif": _tiff, ".tiff": _tiff}
-
-
-def write_exr(path: Path, values: NDArray[np.floating]) -> None:
-    """Writes ``(H, W)`` or ``(H, W, 3)`` as 32-bit float EXR, atomically.
-
-    Raises:
-        ImageError: a value is not finite.
-        StorageError: the file cannot be written.
-    """
-    openexr = _openexr()
-    array = _finite(path, values).astype(np.float32)
-    header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage}
-    with atomic_path(Path(path)) as temporary:
-        try:
-            openexr.File(header, {"RGB" if array.ndim == 3 else "Y": array}).write(str(temporary))
-        except RuntimeError as error:
-            # The library does not pass on the system's error number.
-            raise OSError(None, str(error), str(temporary)) from error
+_READERS: dict[str, Callable[[Path], NDArray[np.generic]]] = {".exr": read_exr, ".tif": _tiff, ".tiff": _tiff}
 
 
 def write_png16(path: Path, values: NDArray[np.floating]) -> None:
@@ -168,16 +117,11 @@ def write_png16(path: Path, values: NDArray[np.floating]) -> None:
         ImageError: a value is not finite.
         StorageError: the file cannot be written.
     """
-    array = (np.clip(_finite(path, values), 0, 1).astype(np.float64) * 65535 + 0.5).astype(np.uint16)
+    if not np.isfinite(values).all():
+        raise ImageError(f"'{path}' was not written: the map contains values that are not finite.")
+    array = (np.clip(values, 0, 1).astype(np.float64) * 65535 + 0.5).astype(np.uint16)
     mi = load_mitsuba()
     stream = mi.MemoryStream()
     mi.Bitmap(np.ascontiguousarray(array)).write(stream, mi.Bitmap.FileFormat.PNG)
     with atomic_path(Path(path)) as temporary:
         temporary.write_bytes(stream.raw_buffer())
-
-
-def _finite(path: Path, values: NDArray[np.floating]) -> NDArray[np.floating]:
-    array = np.ascontiguousarray(values)
-    if not np.isfinite(array).all():
-        raise ImageError(f"'{path}' was not written: the map contains values that are not finite.")
-    return array

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.capture.colour_checker import chart_reflectances
-from recon.capture.linear_images import write_exr, write_png16
+from recon.capture.linear_images import write_png16
 from recon.capture.sequence_file import AXES, FILE, FLIPS, KIND
 from recon.capture.stage import Stage, StageView
 from recon.errors import UsageError
+from recon.exr import write_exr
 from recon.fitting.camera import Camera
 from recon.images import write_png
 from recon.progress import Progress, no_progress

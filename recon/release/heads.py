@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from recon.data.subject import Licence
 from recon.errors import ImageError, InputError, UsageError
+from recon.exr import read_exr
 from recon.face_model.model import MorphableModel
 from recon.images import read_png
 from recon.release.layout import OBSERVED, ReleaseFolder
 from recon.release.licences import settled
 from recon.release.subject import METHOD, stored_scene
 from recon.rendering.export.head import Head
-from recon.rendering.export.maps import read_exr
 from recon.rendering.export.provenance import Provenance, face_model_name
 from recon.rendering.scene import Scene
 from recon.runs.folder import ResultKey, RunFolder
@@ -196,7 +196,8 @@ def load_head(stored: StoredHead, model: MorphableModel) -> Head:
         mask = _map(stored.folder / "mask.png", np.bool_)
     else:
         vertices = _stored_vertices(stored.folder / "vertices.npy")
-        scene = stored_scene(model, vertices, read_exr(stored.folder / "albedo.exr"), reference["fit"])
+        albedo = read_exr(stored.folder / "albedo.exr", ("RGB",)).astype(np.float32)
+        scene = stored_scene(model, vertices, albedo, reference["fit"])
         mask = _map(stored.folder / "seen.png", np.bool_)
     provenance = stored.provenance
     if not provenance.face_model_licence:

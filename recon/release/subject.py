@@ -27,7 +27,7 @@ from recon.release.licences import settled
 from recon.rendering.compositing import over_background
 from recon.rendering.export.gltf import write_glb
 from recon.rendering.export.head import hashes
-from recon.rendering.export.maps import write_exr
+from recon.rendering.export.maps import write_albedo_exr
 from recon.rendering.export.obj import write_obj
 from recon.rendering.export.provenance import Provenance, face_model_name
 from recon.rendering.export.surfaces import write_textures
@@ -140,7 +140,7 @@ class Finisher:
         provenance = subject_provenance(self.model, subject, terms, observed)
         # What the camera saw but is not the face's own (hair, background at the rim) was completed as well.
         seen, skin = self.database.trusted(subject.id), self.database.masks_of(subject.id)[1]
-        write_exr(place / "albedo.exr", albedo, provenance)
+        write_albedo_exr(place / "albedo.exr", albedo, provenance)
         write_png(place / "albedo.png", padded(srgb, self.model))
         write_png(place / "seen.png", seen)
         write_png(place / "skin.png", skin)

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.colour import linear_to_srgb
-from recon.errors import ImageError
-from recon.rendering.mitsuba_renderer import load_mitsuba
-from recon.storage import atomic_path
+from recon.exr import REC_709, read_exr, write_exr
 
 Float = NDArray[np.float32]
 
@@ -31,43 +29,28 @@ def tone_map(radiance: Float) -> Float:
     return linear_to_srgb(np.where(linear > SHOULDER, rolled, linear).astype(np.float32))
 
 
-def write_exr(path: Path, radiance: Float, alpha: Float) -> None:
-    """Writes a picture as OpenEXR, atomically: channels R, G, B (radiance times coverage, linear sRGB primaries) and A.
-
-    Half floats: 11 significant bits, values up to 65504, above which they are cut.
+def write_radiance(path: Path, radiance: Float, alpha: Float) -> None:
+    """Writes a picture as OpenEXR, atomically: R, G, B (radiance times coverage, linear sRGB primaries) and A, halves.
 
     Args:
         radiance: ``(H, W, 3)`` float32, not multiplied by alpha.
         alpha: ``(H, W)`` float32 in [0, 1].
 
     Raises:
-        ImageError: a value is not a number.
-        AssetError: the package mitsuba, which writes it, is missing.
+        ImageError: a value is not finite.
         StorageError: the file cannot be written.
     """
     pixels = np.concatenate([radiance * alpha[..., None], alpha[..., None]], axis=-1)
-    if not np.isfinite(pixels).all():
-        raise ImageError(f"'{path}' was not written: the picture contains values that are not numbers.")
-    mi = load_mitsuba()
-    bitmap = mi.Bitmap(np.clip(pixels, -65504, 65504).astype(np.float16), mi.Bitmap.PixelFormat.RGBA)
-    with atomic_path(Path(path)) as temporary:
-        bitmap.write(str(temporary))
+    write_exr(path, pixels, half=True, header=REC_709)
 
 
-def read_exr(path: Path) -> tuple[Float, Float]:
-    """Radiance ``(H, W, 3)`` (0 where nothing is covered) and alpha ``(H, W)``, float32, of :func:`write_exr`'s file.
+def read_radiance(path: Path) -> tuple[Float, Float]:
+    """What :func:`write_radiance` wrote: radiance ``(H, W, 3)``, 0 where nothing is covered, and alpha ``(H, W)``.
 
     Raises:
         ImageError: absent, damaged, or without the four channels.
     """
-    mi = load_mitsuba()
-    try:
-        bitmap = mi.Bitmap(str(path))
-    except (RuntimeError, OSError) as error:
-        raise ImageError(f"'{path}' cannot be read as OpenEXR ({str(error).splitlines()[0]}).") from error
-    pixels = np.array(bitmap, np.float32)
-    if pixels.ndim != 3 or pixels.shape[2] != 4:
-        raise ImageError(f"'{path}' has no four channels R, G, B, A (its pixels are {pixels.shape}).")
+    pixels = read_exr(path, ("RGBA",)).astype(np.float32)
     alpha = np.ascontiguousarray(pixels[..., 3])
     radiance = np.where(alpha[..., None] > 0, pixels[..., :3] / np.maximum(pixels[..., 3:], 1e-6), 0)
     return radiance.astype(np.float32), alpha

@@ -42,8 +42,9 @@ def load_mitsuba() -> Any:
         if (threads := allowed_threads()) is not None:
             import drjit
 
-            # With one, Dr.Jit has no thread besides the caller's, and writing an EXR waits for another for ever.
-            drjit.set_thread_count(max(2, threads))
+            # With one, Dr.Jit has no thread besides the caller's. Rendering does with it; EXR files go through
+            # recon.exr, because `Bitmap` would wait for another thread without end.
+            drjit.set_thread_count(threads)
     except ImportError as error:
         raise AssetError(
             f"the renderer 'mitsuba' needs the package mitsuba, which cannot be imported here ({error}): "

@@ -32,7 +32,7 @@ from recon.face_model.model import MorphableModel
 from recon.images import read_png, write_png
 from recon.rendering import RENDERERS
 from recon.rendering.compositing import tone_mapped
-from recon.rendering.hdr import write_exr
+from recon.rendering.hdr import write_radiance
 from recon.rendering.view import Renderer
 from recon.rendering.view_sets import FITTED
 from recon.rendering.views import render_view
@@ -266,7 +266,7 @@ class PictureWorker:
             shown = over_photograph(cropped(given, tuple(reference["crop"])), drawn, mask, hidden).srgb
         else:
             shown = tone_mapped(drawn)
-        write_exr(place.with_suffix(".exr"), drawn.radiance, drawn.alpha)
+        write_radiance(place.with_suffix(".exr"), drawn.radiance, drawn.alpha)
         write_png(place.with_suffix(".png"), shown)
         record = recipe(self.order, self.renderer, view, inputs_of(self.folder, key, result))
         files = file_hashes(place.parent, [f"{place.name}.png", f"{place.name}.exr"])

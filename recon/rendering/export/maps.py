@@ -13,18 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.colour import linear_to_srgb
-from recon.errors import AssetError, ImageError
+from recon.errors import ImageError
+from recon.exr import REC_709, write_exr
 from recon.rendering.export.provenance import Provenance
 from recon.rendering.export.surfaces import png_text
 from recon.storage import atomic_path
 
-# Rec. 709 primaries and D65: red, green, blue, white, each x and y (ITU-R BT.709, 1.3).
-_CHROMATICITIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 # PNG (ISO/IEC 15948): colour type, filter type and rendering intent.
 _RGB, _UP, _RELATIVE_COLORIMETRIC = 2, 2, 1
 
 
-def write_exr(path: Path, albedo: NDArray[np.floating], provenance: Provenance) -> None:
+def write_albedo_exr(path: Path, albedo: NDArray[np.floating], provenance: Provenance) -> None:
     """Writes linear RGB ``(S, S, 3)`` as OpenEXR, half float, with primaries, licence and provenance in its header.
 
     Raises:
@@ -32,41 +31,13 @@ def write_exr(path: Path, albedo: NDArray[np.floating], provenance: Provenance) 
         ImageError: a value is not finite.
         StorageError: the file cannot be written.
     """
-    try:
-        import OpenEXR
-    except ImportError as error:
-        raise AssetError(
-            "EXR maps need the package OpenEXR, which cannot be imported here: install it with 'pip install OpenEXR'."
-        ) from error
     _check(path, albedo)
-    header = {
-        "compression": OpenEXR.ZIP_COMPRESSION,
-        "type": OpenEXR.scanlineimage,
-        "chromaticities": _CHROMATICITIES,
+    said = {
         "owner": provenance.copyright,
         "comments": "; ".join(provenance.lines()),
         "software": provenance.record()["made_by"],
-        "colorInteropID": "lin_rec709_scene",
     }
-    with atomic_path(path) as temporary:
-        OpenEXR.File(header, {"RGB": np.ascontiguousarray(albedo, np.float16)}).write(str(temporary))
-
-
-def read_exr(path: Path) -> NDArray[np.float32]:
-    """``(S, S, 3)`` float32 linear RGB of a map that :func:`write_exr` wrote.
-
-    Raises:
-        ImageError: the file is absent, damaged, or has other channels.
-    """
-    import OpenEXR
-
-    if not path.is_file():
-        raise ImageError(f"the map '{path}' does not exist: build the data set again.")
-    try:
-        with OpenEXR.File(str(path)) as file:
-            return np.asarray(file.channels()["RGB"].pixels, np.float32)
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise ImageError(f"the map '{path}' cannot be read ({error}): it is damaged or no RGB map.") from error
+    write_exr(path, albedo, half=True, header={**REC_709, **said})
 
 
 def write_png16(path: Path, albedo: NDArray[np.floating], provenance: Provenance) -> None:
