@@ -75,10 +75,15 @@ def render(
     return EXIT_PARTIAL if summary.failed else EXIT_DONE
 
 
-def draw_views(config: RunConfig, progress: Callable[[str, int, int], None]) -> PictureSummary | None:
+def draw_views(
+    config: RunConfig, progress: Callable[[str, int, int], None], subjects: Sequence[str] = ()
+) -> PictureSummary | None:
     """The views of ``mesoface run --views``, drawn by its ``--renderer`` once the results are made.
 
     None where they are the default, ``fitted``: every result has that picture already.
+
+    Args:
+        subjects: those that the command tests; empty for all that the run folder has.
 
     Raises:
         UsageError: an unknown view.
@@ -91,7 +96,7 @@ def draw_views(config: RunConfig, progress: Callable[[str, int, int], None]) -> 
         return None
     order = PictureOrder(config.out, config.renderer, names)
     methods, protocols = config.methods, [protocol.name for protocol in config.protocols]
-    return render_run(order, progress, methods, protocols, jobs=config.jobs)
+    return render_run(order, progress, methods, protocols, subjects, config.jobs)
 
 
 def split(text: str) -> tuple[str, ...]:

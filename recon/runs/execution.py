@@ -103,7 +103,7 @@ def settle(config: RunConfig, progress: Progress) -> Plan:
 
     # Without the landmark regressor or the renderer every subject would fail one by one.
     assets.require(LANDMARKS)
-    RENDERERS.get(config.renderer)
+    _ = RENDERERS.get(config.renderer)().version
     progress("reading the data set", 0, 0)
     test_set = load_test_set(config.data)
     subjects = choose_subjects(test_set, config.subjects, config.limit, config.seed)

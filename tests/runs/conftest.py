@@ -37,6 +37,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     run_fakes.install(monkeypatch.setattr)
     monkeypatch.setattr("recon.runs.execution.work_through", in_this_process)
     monkeypatch.setattr("metrics.evaluate.work_through", in_this_process)
+    monkeypatch.setattr("recon.runs.pictures.work_through", in_this_process)
     return run_fakes
 
 

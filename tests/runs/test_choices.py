@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recon.data.subject import Licence, Subject, TestSet
-from recon.errors import UsageError
+from recon.errors import AssetError, UsageError
 from recon.runs import Summary
 from recon.runs.config import choose_subjects, parse_settings
 
@@ -61,4 +61,16 @@ def test_a_name_that_no_subject_could_use_is_refused_at_once(run: Run, tmp_path:
     for wrong in ({"renderer": "gbufer"}, {"features": "vgg99"}, {"device": "tpu9"}):
         with pytest.raises(UsageError):
             run(**wrong)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_renderer_whose_package_is_missing_fails_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recon.rendering.cycles_renderer import INTERPRETER, blender_version
+
+    monkeypatch.setenv(INTERPRETER, str(tmp_path / "no-python"))
+    blender_version.cache_clear()
+    with pytest.raises(AssetError, match="no-python', which is no file"):
+        run(renderer="cycles")
     assert not (tmp_path / "run" / "run.json").exists()
