@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from recon.runs import RunConfig, Summary
+    from recon.runs.pictures import PictureSummary
 
 DEFAULT_METHODS = "meso,deep,pca,mirror"
 DEMO_METHODS = "meso,pca,mirror"
@@ -38,6 +39,8 @@ MOST_NOTES = 8
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: what cores and memory allow.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--renderer", default="gbuffer", show_default=True, help="Renderer of the views.")
+@click.option("--views", default="fitted", show_default=True,
+              help="View sets to draw: fitted, studio, turntable, closeup, relight.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="METHOD.PARAMETER=VALUE", help="A setting of a method.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder; an existing run continues.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bars; of the results only what failed.")
@@ -56,6 +59,7 @@ def run(
     jobs: int | None,
     device: str,
     renderer: str,
+    views: str,
     settings: tuple[str, ...],
     out: Path,
     quiet: bool,
@@ -67,6 +71,7 @@ def run(
     protocols and subjects can be added to a run later.
     """
     from recon.data.protocols import parse_protocols
+    from recon.render_commands import parse_views
     from recon.runs.config import RunConfig, load_method, parse_settings
 
     names = parse_names(methods, "--methods")
@@ -85,6 +90,7 @@ def run(
         face_model=face_model,
         device=device,
         renderer=renderer,
+        views=parse_views(views),
         parameters=parse_settings(settings, defaults),
         jobs=jobs,
     )
@@ -194,11 +200,12 @@ def parse_names(text: str, option: str) -> tuple[str, ...]:
 
 
 def carry_out(config: RunConfig, quiet: bool, as_json: bool, sheet: Path | None = None) -> int:
-    """Run, measure, and print what was made; the exit code."""
+    """Run, measure, draw the views asked for, and print what was made; the exit code."""
     from metrics.compare import compare
     from metrics.evaluate import evaluate
     from recon.errors import EXIT_DONE, EXIT_PARTIAL
     from recon.progress import be_quiet, stages
+    from recon.render_commands import draw_views, print_summary
     from recon.runs import execute
 
     if quiet:
@@ -206,6 +213,8 @@ def carry_out(config: RunConfig, quiet: bool, as_json: bool, sheet: Path | None 
     with stages() as progress:
         summary = execute(config, progress)
         evaluation = evaluate(summary.folder, progress, jobs=config.jobs)
+        # Path tracing may take longer than all else; the numbers are safe by then.
+        pictures = draw_views(config, progress, summary.subjects)
         if sheet is not None:
             from recon.sheet import draw_sheet
 
@@ -215,13 +224,21 @@ def carry_out(config: RunConfig, quiet: bool, as_json: bool, sheet: Path | None 
                 draw_sheet(summary.folder, protocol=protocol.name, out=target)
     table = compare(summary.folder)
     if as_json:
-        click.echo(json.dumps(_for_programs(summary, table, list(evaluation.problems)), indent=2, ensure_ascii=False))
+        said = _for_programs(summary, table, list(evaluation.problems), pictures)
+        click.echo(json.dumps(said, indent=2, ensure_ascii=False))
     else:
         _print_summary(summary, table, list(evaluation.problems), quiet)
-    return EXIT_PARTIAL if summary.failed or evaluation.problems else EXIT_DONE
+        if pictures is not None:
+            print_summary(pictures, quiet)
+    failed = summary.failed or evaluation.problems or (pictures is not None and pictures.failed)
+    return EXIT_PARTIAL if failed else EXIT_DONE
 
 
-def _for_programs(summary: Summary, table: list[dict[str, Any]], problems: list[str]) -> dict[str, Any]:
+def _for_programs(
+    summary: Summary, table: list[dict[str, Any]], problems: list[str], pictures: PictureSummary | None
+) -> dict[str, Any]:
+    from recon.render_commands import for_programs
+
     def listed(outcomes: tuple[Any, ...]) -> list[dict[str, str]]:
         return [
             {
@@ -242,6 +259,7 @@ def _for_programs(summary: Summary, table: list[dict[str, Any]], problems: list[
         "failed": listed(summary.failed),
         "not_applicable": listed(summary.not_applicable),
         "not_measured": problems,
+        "pictures": None if pictures is None else for_programs(pictures),
         "notes": list(summary.notes),
         "comparison": table,
     }
