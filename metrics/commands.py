@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 @click.argument("run", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--metric", "metrics", multiple=True, help="Only metrics whose name contains this; may be repeated.")
 @click.option("--region", "regions", multiple=True, help="Only regions whose name contains this, such as withheld.")
-@click.option("--space", "spaces", multiple=True, type=click.Choice(["uv", "image"]), help="Albedo (uv) or view.")
+@click.option("--space", "spaces", multiple=True, type=click.Choice(["uv", "image", "shape"]),
+              help="Albedo (uv), view (image) or head (shape).")  # fmt: skip
 @click.option("--by", help="Split the subjects by one of their attributes, such as gender.")
 @click.option(
     "--format",

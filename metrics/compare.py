@@ -18,13 +18,19 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ARROWS = {"higher": "↑", "lower": "↓", "one": "→1"}
-FIELDS = ("method", "protocol", "metric", "space", "region", "group", "value", "q25", "q75", "n", "unit", "direction",
-          "best")  # fmt: skip
+FIELDS = ("method", "protocol", "metric", "reference", "space", "region", "group", "value", "q25", "q75", "n", "unit",
+          "direction", "best")  # fmt: skip
+# Albedos before pictures before heads.
+_SPACES = ("uv", "image", "shape")
 
 # Characters between two columns of a table.
 _GAP = 2
 # Short headings, so that many metrics stand side by side.
-_SHORT = {f"detail-energy ratio ({band})": f"detail {band}" for band in ("fine", "mid", "coarse")}
+_SHORT = {
+    f"detail-energy ratio ({against}{band})": f"detail ({against}{band})" if against else f"detail {band}"
+    for against in ("", "truth, ")
+    for band in ("fine", "mid", "coarse")
+}
 # The tables leave coverage out while every method vouches for nearly all of the region.
 _NEARLY_ALL = 0.95
 
@@ -43,12 +49,13 @@ def compare(
     Args:
         metrics: names or parts of names to keep (``psnr``, ``detail``); all if empty.
         regions: names or parts of names (``withheld``); all if empty.
-        spaces: ``uv``, ``image``; both if empty.
+        spaces: ``uv``, ``image``, ``shape``; all if empty.
         by: an attribute of the subjects (``gender``) that splits them into groups.
 
     Returns:
-        Rows with ``method, protocol, metric, space, region, group, value, q25, q75, n, unit, direction, best``, in the
-        order of the run's protocols and methods. ``value`` is None where nobody has one, with ``reason``.
+        Rows with ``method, protocol, metric, reference, space, region, group, value, q25, q75, n, unit, direction,
+        best``, in the order of the run's protocols and methods; ``reference`` says whether the result was compared
+        with the ``photograph`` or with the ``truth``. ``value`` is None where nobody has one, with ``reason``.
 
     Raises:
         UsageError: a filter that matches nothing, or an attribute that no subject has.
@@ -71,7 +78,8 @@ def compare(
     table.sort(
         key=lambda r: (
             order[r["protocol"]],
-            r["space"] != "uv",
+            _SPACES.index(r["space"]),
+            r["reference"],
             r["region"],
             r["group"],
             order[r["method"]],
@@ -125,6 +133,7 @@ def _summarised(place: tuple[str, ...], found: list[Row]) -> Row:
         "method": method,
         "protocol": protocol,
         "metric": metric,
+        "reference": json.loads(found[0]["parameters"]).get("reference", "photograph"),
         "space": space,
         "region": region,
         "group": group,
@@ -223,24 +232,36 @@ def headline(table: Sequence[Row]) -> list[Row]:
         for row in table
         if (partial or row["metric"] != "coverage")
         and (
-            row["region"] in split
-            if row["protocol"] in withholding and regions & split
-            else row["region"] == "skin/all"
+            not row["region"].startswith("skin/")
+            or (
+                row["region"] in split
+                if row["protocol"] in withholding and regions & split
+                else row["region"] == "skin/all"
+            )
         )
     ]
 
 
-def _blocks(table: Sequence[Row]) -> dict[tuple[str, str, str, str], list[Row]]:
-    """Rows by protocol, space, region and group: one table each."""
-    blocks: dict[tuple[str, str, str, str], list[Row]] = {}
+Block = tuple[str, str, str, str, str]
+
+
+def _blocks(table: Sequence[Row]) -> dict[Block, list[Row]]:
+    """Rows by protocol, space, reference, region and group: one table each.
+
+    What is compared with the truth stands apart, because fewer subjects may have one: each table has its own n.
+    """
+    blocks: dict[Block, list[Row]] = {}
     for row in headline(table):
-        blocks.setdefault((row["protocol"], row["space"], row["region"], row["group"]), []).append(row)
+        block = (row["protocol"], row["space"], row["reference"], row["region"], row["group"])
+        blocks.setdefault(block, []).append(row)
     return blocks
 
 
-def _title(block: tuple[str, str, str, str]) -> str:
-    protocol, space, region, group = block
-    where = {"uv": "albedo", "image": "fitted view"}[space]
+def _title(block: Block) -> str:
+    protocol, space, reference, region, group = block
+    where = {"uv": "albedo", "image": "fitted view", "shape": "head"}[space]
+    if reference == "truth":
+        where += " against the truth"
     return " · ".join(part for part in (protocol, where, region, group) if part)
 
 

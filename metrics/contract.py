@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Direction = Literal["higher", "lower", "one"]
-Space = Literal["uv", "image"]
+Space = Literal["uv", "image", "shape"]
+Reference = Literal["photograph", "truth"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,16 +19,19 @@ class Judged:
     """A result beside its reference, in one space and one region.
 
     Attributes:
-        result: ``(H, W, 3)`` float32 in [0, 1], sRGB-encoded.
-        reference: the same, of the undegraded photograph; equal alignment and light.
-        demanded: ``(H, W)`` bool: the region that the protocol judges.
-        region: ``(H, W)`` bool: ``demanded`` where the method vouches for its result; metrics read nothing else.
+        result: ``(H, W, 3)`` float32 in [0, 1], sRGB-encoded; in the space ``shape`` ``(V, 3)`` float32 vertices in
+            millimetres.
+        reference: the same, of the undegraded photograph (equal alignment and light) or of the truth.
+        demanded: ``(H, W)`` bool (``shape``: ``(V,)``): the region that the protocol judges.
+        region: the same: ``demanded`` where the method vouches for its result; metrics read nothing else.
+        whole: the same: ``region`` of all regions of the picture together, for what is fitted once a picture.
     """
 
     result: NDArray[np.float32]
     reference: NDArray[np.float32]
     demanded: NDArray[np.bool_]
     region: NDArray[np.bool_]
+    whole: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +44,9 @@ class Metric:
         direction: ``higher`` or ``lower`` is better, or ``one`` where 1 is ideal.
         library, version: whose implementation it is.
         parameters: all that changes the number (data range, window, weights …).
-        spaces: where it makes sense: ``uv``, ``image`` or both.
+        spaces: where it makes sense: ``uv``, ``image`` or both; against the truth ``uv`` or ``shape``.
         measure: pure; one number a component, NaN where the region is too small for it.
+        reference: what results are compared with; subjects without a truth have no row of a metric against it.
     """
 
     components: tuple[str, ...]
@@ -52,6 +57,7 @@ class Metric:
     parameters: Mapping[str, Any]
     spaces: frozenset[str]
     measure: Callable[[Judged], Sequence[float]] = field(repr=False)
+    reference: Reference = "photograph"
 
 
 def coverage(judged: Judged) -> float:

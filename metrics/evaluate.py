@@ -1,9 +1,10 @@
 """Measures what a run has not measured yet, and keeps the values in ``metrics.parquet``.
 
-Result and reference pair by id: method, protocol, subject. A row carries all that identifies its value; where a value
-could not be had, ``value`` is empty and ``reason`` says why. A row belongs to one very result (``result``, the hash of
-its ``result.json``) and one version of the metric; when either changes the value is measured anew. The file is
-rewritten whole and atomically after every subject, so a killed evaluation goes on where it was.
+Result and reference pair by id: method, protocol, subject. The reference is the photograph, and the truth besides
+where the subject has one; metrics against the truth give no row for the others. A row carries all that identifies its
+value; where a value could not be had, ``value`` is empty and ``reason`` says why. A row belongs to one very result
+(``result``, the hash of its ``result.json``) and one version of the metric; when either changes the value is measured
+anew. The file is rewritten whole and atomically after every subject, so a killed evaluation goes on where it was.
 """
 
 from __future__ import annotations
@@ -17,17 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from metrics import METRICS
-from metrics.contract import Judged, Metric
-from recon.errors import InputError, MesofaceError, PairingError
-from recon.images import read_png
+from metrics.contract import Judged, Metric, Reference
+from metrics.pairs import Pair, open_pair, spaces_of, view_of
+from recon.errors import InputError, MesofaceError
 from recon.runs.config import default_jobs
 from recon.runs.folder import ResultKey, RunFolder
 from recon.runs.lock import locked
-from recon.storage import atomic_path, read_json
+from recon.storage import atomic_path
 from recon.worker_pool import Died, Report, Reported, work_through
 
 if TYPE_CHECKING:
@@ -52,7 +50,6 @@ COLUMNS = (
     "size",
     "result",
 )
-REGIONS = ("skin/visible", "skin/withheld", "skin/all")
 
 
 @dataclass(frozen=True)
@@ -172,7 +169,10 @@ def _write_rows(folder: RunFolder, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _identity_of(metric: Metric) -> tuple[str, str, str]:
-    return metric.library, metric.version, json.dumps(dict(metric.parameters), sort_keys=True, ensure_ascii=False)
+    parameters = dict(metric.parameters)
+    if metric.reference != "photograph":
+        parameters["reference"] = metric.reference
+    return metric.library, metric.version, json.dumps(parameters, sort_keys=True, ensure_ascii=False)
 
 
 def _still_valid(rows: list[dict[str, Any]], present: set[tuple[ResultKey, str]]) -> list[dict[str, Any]]:
@@ -191,7 +191,11 @@ def _missing(folder: RunFolder, rows: list[dict[str, Any]], names: list[str]) ->
     have = {(r["method"], r["protocol"], r["subject"], r["family"]) for r in rows if r["space"]}
     by_subject: dict[str, list[tuple[ResultKey, tuple[str, ...]]]] = {}
     for key, _ in folder.results():
-        lacking = tuple(name for name in names if (key.method, key.protocol, key.subject, name) not in have)
+        lacking = tuple(
+            name
+            for name in names
+            if (key.method, key.protocol, key.subject, name) not in have and _spaces(folder, key, name)
+        )
         if lacking:
             by_subject.setdefault(key.subject, []).append((key, lacking))
     return [EvaluationTask(folder.path, subject, tuple(work)) for subject, work in sorted(by_subject.items())]
@@ -209,31 +213,59 @@ def _measure_subject(task: EvaluationTask, report: Report) -> None:
     report(rows)
 
 
+def _spaces(folder: RunFolder, key: ResultKey, name: str) -> frozenset[str]:
+    """Where the metric ``name`` has something to compare the result with; empty where it does not apply."""
+    metric = METRICS.get(name)
+    return metric.spaces & spaces_of(folder, key.subject, metric.reference)
+
+
 def measure_result(folder: RunFolder, key: ResultKey, names: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of one result for the metrics ``names``; where it cannot be paired, one row a metric with the reason."""
     result = result_identity(folder, key)
+    opened: dict[tuple[str, str], Pair | MesofaceError] = {}
     rows: list[dict[str, Any]] = []
+    for name in names:
+        metric = METRICS.get(name)
+        pairs: dict[str, Pair] = {}
+        # A metric is measured in all of its spaces or in none, so that a row means that nothing of it is missing.
+        error: MesofaceError | None = None
+        for space in sorted(_spaces(folder, key, name)):
+            place = (metric.reference, space)
+            if place not in opened:
+                opened[place] = _opened(folder, key, metric.reference, space)
+            found = opened[place]
+            if isinstance(found, Pair):
+                pairs[space] = found
+            else:
+                error = error or found
+        if error is not None:
+            rows += [_row(key, result, name, "", "", component, 0, None, str(error)) for component in metric.components]
+            continue
+        rows += [row for space, pair in pairs.items() for row in _measured(key, result, name, space, pair)]
+    return rows
+
+
+def _opened(folder: RunFolder, key: ResultKey, reference: Reference, space: str) -> Pair | MesofaceError:
     try:
-        spaces = {"uv": _uv_pair(folder, key), "image": _image_pair(folder, key)}
+        return open_pair(folder, key, reference, space)
     except MesofaceError as error:
-        return [_row(key, result, name, "", "", component, 0, None, str(error))
-                for name in names for component in METRICS.get(name).components]  # fmt: skip
-    for space, (ours, reference, vouched, regions) in spaces.items():
-        for name in names:
-            metric = METRICS.get(name)
-            if space not in metric.spaces:
-                continue
-            known: dict[bytes, Sequence[float]] = {}
-            for region, demanded in regions.items():
-                # Where nothing is withheld, "visible" and "all" are the same texels: measured once.
-                same = demanded.tobytes()
-                if same not in known:
-                    known[same] = metric.measure(Judged(ours, reference, demanded, demanded & vouched))
-                for component, value in zip(metric.components, known[same], strict=True):
-                    reason = (
-                        "" if math.isfinite(value) else f"not defined on this region of {int(demanded.sum())} pixels"
-                    )
-                    rows.append(_row(key, result, name, space, region, component, ours.shape[0], value, reason))
+        return error
+
+
+def _measured(key: ResultKey, result: str, name: str, space: str, pair: Pair) -> list[dict[str, Any]]:
+    metric = METRICS.get(name)
+    rows: list[dict[str, Any]] = []
+    known: dict[bytes, Sequence[float]] = {}
+    for region, demanded in pair.regions.items():
+        # Where nothing is withheld, "visible" and "all" are the same texels: measured once.
+        same = demanded.tobytes()
+        if same not in known:
+            judged = Judged(pair.result, pair.reference, demanded, demanded & pair.vouched, pair.whole)
+            known[same] = metric.measure(judged)
+        for component, value in zip(metric.components, known[same], strict=True):
+            places = f"{int(demanded.sum())} {'vertices' if space == 'shape' else 'pixels'}"
+            reason = "" if math.isfinite(value) else f"not defined on this region of {places}"
+            rows.append(_row(key, result, name, space, region, component, len(pair.result), value, reason))
     return rows
 
 
@@ -255,7 +287,7 @@ def _row(
         "protocol": key.protocol,
         "subject": key.subject,
         "space": space,
-        "view": {"uv": "albedo", "image": "fitted"}.get(space, ""),
+        "view": view_of(space),
         "region": region,
         "metric": component,
         "value": float("nan") if reason or value is None else float(value),
@@ -269,72 +301,3 @@ def _row(
         "size": size,
         "result": result,
     }
-
-
-Pair = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], dict[str, NDArray[np.bool_]]]
-"""Result, reference, where the method vouches for the result, and the regions that are judged."""
-
-
-def _uv_pair(folder: RunFolder, key: ResultKey) -> Pair:
-    """Albedo of the result beside that of the undegraded photograph, unwrapped with the same fit."""
-    reference = _reference_folder(folder, key)
-    result = folder.result(key)
-    ours, truth = _colours(result / "albedo.png", key), _colours(reference / "albedo.png", key)
-    _same_shape(ours, truth, key, "albedo map")
-    regions = _regions(_mask(reference / "skin.png", key), _mask(reference / "withheld.png", key))
-    return ours, truth, _mask(result / "mask.png", key), regions
-
-
-def _image_pair(folder: RunFolder, key: ResultKey) -> Pair:
-    """The fitted view beside the undegraded photograph, both cropped to the same box."""
-    reference = _reference_folder(folder, key)
-    left, top, right, bottom = read_json(reference / "reference.json")["crop"]
-    photograph = _colours(folder.reference(key.subject) / "photo.png", key)[top:bottom, left:right]
-    ours = _colours(folder.result(key) / "views" / "fitted.png", key)
-    _same_shape(ours, photograph, key, "view")
-    skin, withheld = _mask(reference / "image_skin.png", key), _mask(reference / "image_withheld.png", key)
-    vouched = _mask(folder.result(key) / "views" / "fitted_mask.png", key)
-    return ours, photograph, vouched, _regions(skin, withheld)
-
-
-def _regions(skin: NDArray[np.bool_], withheld: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
-    parts = {"skin/visible": skin & ~withheld, "skin/withheld": skin & withheld, "skin/all": skin}
-    return {name: parts[name] for name in REGIONS if parts[name].any()}
-
-
-def _reference_folder(folder: RunFolder, key: ResultKey) -> Path:
-    if folder.reference_record(key.subject, key.protocol) is None:
-        raise PairingError(
-            f"subject '{key.subject}' has no complete reference for protocol '{key.protocol}': run 'mesoface run' "
-            "again with the same settings, it makes what is missing."
-        )
-    return folder.judged(key.subject, key.protocol)
-
-
-def _colours(path: Path, key: ResultKey) -> NDArray[np.float32]:
-    found = _read(path, key)
-    if found.ndim != 3:
-        raise PairingError(f"'{path}' is no colour picture: delete the folder of {key} and run again.")
-    return found.astype(np.float32)
-
-
-def _mask(path: Path, key: ResultKey) -> NDArray[np.bool_]:
-    found = _read(path, key)
-    if found.dtype != np.bool_ or found.ndim != 2:
-        raise PairingError(f"'{path}' is no mask: delete the folder of {key} and run again.")
-    return found.astype(bool)
-
-
-def _read(path: Path, key: ResultKey) -> NDArray[np.generic]:
-    if not path.is_file():
-        raise PairingError(f"{key} has no partner '{path.name}' in '{path.parent}': run 'mesoface run' again.")
-    found: NDArray[np.generic] = read_png(path)
-    return found
-
-
-def _same_shape(ours: NDArray[np.float32], truth: NDArray[np.float32], key: ResultKey, noun: str) -> None:
-    if ours.shape != truth.shape:
-        raise PairingError(
-            f"the {noun} of {key} is {ours.shape[1]}×{ours.shape[0]}, its reference {truth.shape[1]}×{truth.shape[0]}: "
-            "delete that result's folder and run again."
-        )

@@ -5,7 +5,8 @@
     run.json                                          what was asked, with which versions, from which data
     reference/<subject>/photo.png                     the undegraded photograph
     reference/<subject>/subject.json                  attributes, licence, source, hash of the photograph
-    reference/<subject>/truth.png truth_mask.png      captured albedo, where the subject has one
+    reference/<subject>/truth.png truth_mask.png      true albedo in the run's UV square, where the subject has one
+    reference/<subject>/truth_vertices.npy            (V, 3) float32 true head, where known
     reference/<subject>/given/<protocol>.png          what the methods saw
     reference/<subject>/<protocol>/                   albedo.png skin.png visible.png withheld.png (UV)
                                                       image_skin.png image_withheld.png (cropped photograph)

@@ -27,7 +27,7 @@ from recon.methods.contract import Context, Method, Reconstruction
 from recon.runs.config import load_method
 from recon.runs.folder import ResultKey, RunFolder, file_hashes
 from recon.runs.views import crop_box, cropped, fitted_view, judged_view, scene_of, write_head
-from recon.storage import make_folder, read_json, write_json
+from recon.storage import make_folder, read_json, write_json, write_npy
 from recon.texture.database import TextureDatabase, open_database
 from recon.texture.observation import Observation
 from recon.texture.observe import observe, unwrap_reference, withheld_pixels
@@ -187,10 +187,13 @@ class SubjectWorker:
                     f"{subject.photograph.name} has changed since this run began: run again into another folder "
                     "with --out, or put the old photograph back."
                 )
-        if subject.truth is not None:
+        # A truth of another face model lies in another UV square, and nothing here could be compared with it.
+        if subject.truth is not None and subject.truth.face_model == self.model.name:
             truth = np.load(subject.truth.albedo).astype(np.float32)
             write_png(folder / "truth.png", linear_to_srgb(truth))
             write_png(folder / "truth_mask.png", np.load(subject.truth.mask).astype(bool))
+            if subject.truth.vertices is not None:
+                write_npy(folder / "truth_vertices.npy", np.load(subject.truth.vertices).astype(np.float32))
             if subject.truth.record is not None:
                 record["truth"] = read_json(subject.truth.record)
         write_png(folder / "photo.png", photograph.srgb)
