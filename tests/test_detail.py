@@ -325,9 +325,13 @@ def test_what_a_blurred_photograph_shows_is_kept(larger: DetailDatabase) -> None
     skin = larger.domain.skin
     coarse = [masked_gaussian(part, skin, 4.0)[skin] for part in (luma, remainder)]
     assert np.corrcoef(*coarse)[0, 1] > 0.8
+    # Where no band feels the edge of the mask. The coarse band makes up for what blur took below it, by a tenth.
+    inner = erode(skin, 3.0 * max(band_sigmas(256)))
+    within = inner[larger.domain.grid][larger.domain.places]
     bands, _ = split_bands(luma, skin, band_sigmas(256))
-    for band, wanted in zip(bands, target[:3], strict=True):
-        assert abs(np.log(np.square(band[skin]).mean() / np.exp(2 * wanted).mean())) < 0.1
+    for band, wanted, surplus in zip(bands, target[:3], (1.0, 1.0, 1.1), strict=True):
+        share = np.square(band[inner]).mean() / np.exp(2 * wanted[within]).mean()
+        assert abs(np.log(share / surplus)) < 0.1
 
 
 def test_residuals_are_only_of_seen_skin(details: DetailDatabase) -> None:

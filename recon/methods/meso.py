@@ -24,6 +24,7 @@ from recon.methods.parameters import settings
 from recon.methods.result import reconstruction, required_database
 from recon.texture.completion import completed, pca_texture
 from recon.texture.database import TextureDatabase
+from recon.texture.deblur import restored
 from recon.texture.detail_database import DetailDatabase, whiten
 from recon.texture.features import RESIDUAL_LAYERS, FeatureExtractor, load_extractor, resolve_extractor
 from recon.texture.masked import erode, feather
@@ -174,8 +175,11 @@ def _infer(
         )
         record.update(run)
     # The blurred remainder fades out at the rim of what is seen, or the rim itself would show.
-    fade = feather(seen, _RIM * domain.scale) if blur > 0.0 else np.zeros_like(luma)
-    remainder = np.asarray(fade * np.where(seen, observed.luma, 0.0), np.float32)
+    remainder = np.zeros_like(luma)
+    if blur > 0.0:
+        shown = restored(albedo, context.observation.visible[domain.box], blur * domain.scale)
+        shown = split_detail(np.maximum(shown, 0.0), seen, domain.scale).luma
+        remainder = np.asarray(feather(seen, _RIM * domain.scale) * shown, np.float32)
     target = energy.log_deviation + np.log(max(float(chosen["strength"]), 1e-3))
     luma, chroma = shape_energy(luma, detail[..., 1:], target, remainder, blur, details)
     return luma, chroma, record

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from recon.colour import linear_to_srgb
 from recon.face_model.model import MorphableModel
 from recon.texture.database import TextureDatabase, complete_symmetric
+from recon.texture.deblur import restored
 from recon.texture.masked import extend, masked_gaussian
 from recon.texture.observation import Observation
 from recon.texture.skin import face_mask, feature_mask
@@ -48,14 +49,17 @@ def pca_texture(observation: Observation, database: TextureDatabase) -> tuple[ND
 def sharpened(observation: Observation, fill: NDArray[np.float32], blur: float) -> NDArray[np.float32]:
     """The observed texture, sRGB-encoded, with the relative detail of ``fill`` that a ``blur`` has taken away.
 
-    Brows, lashes and lips lie at the same texels in all faces, so the PCA texture knows roughly what the blur hides.
+    What the blur only weakened comes back from the photograph itself. Brows, lashes and lips lie at the same texels in
+    all faces, so the PCA texture knows roughly what else the blur hides.
     """
-    texture = linear_to_srgb(observation.albedo)
     if blur <= 0:
-        return texture
-    everywhere = np.ones(texture.shape[:2], bool)
-    relative = fill / np.maximum(masked_gaussian(fill, everywhere, blur * observation.size / 512.0), 0.02)
-    return np.clip(texture * np.clip(relative, 0.3, 3.0), 0.0, 1.0).astype(np.float32)
+        return linear_to_srgb(observation.albedo)
+    width = blur * observation.size / 512.0
+    everywhere = np.ones(fill.shape[:2], bool)
+    texture = linear_to_srgb(np.clip(restored(observation.albedo, observation.visible, width), 0.0, 1.0))
+    shown = restored(masked_gaussian(fill, everywhere, width), everywhere, width)
+    relative = np.clip(fill / np.maximum(shown, 0.02), 0.3, 3.0)
+    return np.clip(texture * relative, 0.0, 1.0).astype(np.float32)
 
 
 def completed(
