@@ -27,7 +27,11 @@ COMMANDS = {
     "run": Entry("metrics.run_commands", "run", "Reconstruct a test set with several methods, and measure the result."),
     "compare": Entry("metrics.commands", "compare", "Print how the methods of a run compare."),
     "sheet": Entry("recon.commands", "sheet", "Draw a contact sheet of a run: subjects down, methods across."),
+    "render": Entry("recon.render_commands", "render", "Draw more pictures of a run: any renderer, standard views."),
+    "export": Entry("recon.export_commands", "export", "Write heads as OBJ, glTF, USD with MaterialX, EXR and PNG."),
     "database": Entry("recon.commands", "database", "Build the texture database that methods learn detail from."),
+    "dataset": Entry("recon.dataset_commands", "dataset", "Make a data set of face models from photographs."),
+    "capture": Entry("recon.capture_commands", "capture", "Process light stage images, or simulate a stage."),
     "assets": Entry("recon.commands", "assets", "List, fetch, add and verify models, weights and data sets."),
 }
 
