@@ -156,7 +156,7 @@ class VggTrunk(FeatureExtractor):
             self.register_buffer("mean", torch.tensor(_MEAN_RGB).view(1, 3, 1, 1))
             self.register_buffer("std", torch.tensor(_STD_RGB).view(1, 3, 1, 1))
         self.identity = ""
-        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.convolutions.to(memory_format=torch.channels_last)
         for parameter in self.parameters():
             parameter.requires_grad_(False)
 
