@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from metrics.contract import Judged, Metric
 from metrics.detail import BANDS, detail_energy_ratio
 from metrics.detail import DETAIL as PHOTOGRAPHED_DETAIL
+from metrics.pairs import TRUTH_AT_SIZE
 from metrics.pixel import DELTA_E, delta_e
 from recon.colour import linear_to_srgb, luminance, srgb_to_linear
 
@@ -97,7 +98,7 @@ ALBEDO = Metric(
     parameters={
         **DELTA_E.parameters,
         "mean": "over texels",
-        "resampling of the truth": "area, linear light",
+        "truth at size": TRUTH_AT_SIZE,
         "one gain": "median over all regions of true over own luminance (Rec. 709), linear light",
         "darkest": DARKEST,
         "recipe": 1,
@@ -118,7 +119,7 @@ TONE = Metric(
         "illuminant": "D65",
         "observer": "2",
         "mean": "albedo, linear light",
-        "resampling of the truth": "area, linear light",
+        "truth at size": TRUTH_AT_SIZE,
         "recipe": 1,
     },
     spaces=frozenset({"uv"}),
@@ -132,7 +133,7 @@ DETAIL = Metric(
     direction=PHOTOGRAPHED_DETAIL.direction,
     library=PHOTOGRAPHED_DETAIL.library,
     version=PHOTOGRAPHED_DETAIL.version,
-    parameters={**PHOTOGRAPHED_DETAIL.parameters, "resampling of the truth": "area, linear light"},
+    parameters={**PHOTOGRAPHED_DETAIL.parameters, "truth at size": TRUTH_AT_SIZE},
     spaces=frozenset({"uv"}),
     measure=lambda judged: detail_energy_ratio(judged.result, judged.reference, judged.region).tolist(),
     reference="truth",
