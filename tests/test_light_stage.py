@@ -78,15 +78,20 @@ def albedo(model: MorphableModel, head: Float, painted: PaintedSkin) -> Float:
     return extend(texture.reshape(MAP, MAP, 3), known.reshape(MAP, MAP))
 
 
-@pytest.fixture
-def plain(tmp_path: Path, scanned: CylinderScan, albedo: Float) -> Path:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, scanned: CylinderScan, albedo: Float) -> Path:
     """A plain folder in millimetres, with an EXR map, found landmarks, and no photograph."""
-    folder = tmp_path / "captures" / "anna"
-    folder.mkdir(parents=True)
+    folder = tmp_path_factory.mktemp("written")
     write_obj(folder / "mesh.obj", scanned)
     write_exr(folder / "albedo.exr", albedo)
     (folder / "subject.toml").write_text('licence = "CC0-1.0"\nsynthetic = true\n[attributes]\nage = 34\n')
     return folder
+
+
+@pytest.fixture
+def plain(tmp_path: Path, written: Path) -> Path:
+    """The test's own copy of that folder."""
+    return Path(shutil.copytree(written, tmp_path / "captures" / "anna"))
 
 
 @pytest.fixture(autouse=True)
