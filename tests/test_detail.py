@@ -112,6 +112,17 @@ def test_a_stranger_is_predicted_from_context() -> None:
     assert np.mean(errors) < 0.25 * np.mean(baseline)
 
 
+def test_a_photograph_unlike_all_is_no_rougher_than_the_roughest() -> None:
+    """Far outside of the database's contexts a linear rule would go on for ever."""
+    samples, context = made_up_people()
+    unknown = np.zeros((2, 40), bool)
+    levels = samples.mean(axis=2)
+    for far in (context[0] * 50, context[0] * -50):
+        found = predict_deviation(samples, samples[0], unknown, context, far)
+        level = (found.log_deviation - found.bias[:, None]).mean(axis=1)
+        assert (level <= levels.max(axis=0) + 1e-9).all() and (level >= levels.min(axis=0) - 1e-9).all()
+
+
 def test_without_information_the_prediction_is_the_mean() -> None:
     """A context that is the same for all says nothing; the bias is then that of a mean of logarithms."""
     samples, _ = made_up_people()
