@@ -145,7 +145,11 @@ def _infer(
     domain = details.domain
     name = resolve_extractor(context.features, learned_first=False)
     extractor = residual_extractor(name)
-    energy = predict_energy(observed, albedo, seen, blur, details)
+    shown = observed
+    if blur > 0.0:
+        sharper = restored(albedo, context.observation.visible[domain.box], blur * domain.scale)
+        shown = split_detail(np.maximum(sharper, 0.0), seen, domain.scale)
+    energy = predict_energy(shown, albedo, seen, blur, details)
     white = whiten(observed.luma, seen, domain)
     matched = match_database(white, seen, blur, details, extractor, chosen["combination"])
     donor, detail = donor_detail(details, matched.combination.weights)
@@ -175,11 +179,7 @@ def _infer(
         )
         record.update(run)
     # The blurred remainder fades out at the rim of what is seen, or the rim itself would show.
-    remainder = np.zeros_like(luma)
-    if blur > 0.0:
-        shown = restored(albedo, context.observation.visible[domain.box], blur * domain.scale)
-        shown = split_detail(np.maximum(shown, 0.0), seen, domain.scale).luma
-        remainder = np.asarray(feather(seen, _RIM * domain.scale) * shown, np.float32)
+    remainder = feather(seen, _RIM * domain.scale) * shown.luma if blur > 0.0 else np.zeros_like(luma)
     target = energy.log_deviation + np.log(max(float(chosen["strength"]), 1e-3))
     luma, chroma = shape_energy(luma, detail[..., 1:], target, remainder, blur, details)
     return luma, chroma, record

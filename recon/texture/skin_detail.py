@@ -38,6 +38,9 @@ from recon.texture.synthesis import CorrelationTarget, correlation_loss, minimis
 
 # Iterations at a quarter, half and full resolution.
 ITERATIONS = (40, 30, 15)
+# Blur, in texels at 512², up to which a band keeps nine tenths of its amplitude once restored: luma fine, mid, coarse,
+# rest; chroma red, blue.
+_BLUR_LIMITS = (0.0, 0.7, 1.4, 2.8, 0.0, 0.0)
 # Rounds of the band-energy correction, and the largest local gain over the usual one: texture that is not there
 # cannot be amplified into being.
 _ROUNDS, _BLURRED_ROUNDS = 5, 2
@@ -83,15 +86,22 @@ def predict_energy(
     blur: float,
     details: DetailDatabase,
 ) -> Prediction:
-    """Local log deviations ``(6, P)`` of the complete skin; known where skin is seen sharply."""
+    """Local log deviations ``(6, P)`` of the complete skin; a band is known where skin is seen and blur spares it.
+
+    Args:
+        observed: the visible detail, what blur weakened restored (:mod:`recon.texture.deblur`).
+        albedo: ``(H, W, 3)`` linear albedo as it was seen.
+        blur: of the photograph, texels at 512².
+    """
     domain = details.domain
     grid, places = domain.grid, domain.places
     known = np.zeros((6, int(places.sum())), bool)
     local = np.zeros(known.shape)
-    if blur == 0.0 and seen.any():
+    shown = np.array([blur <= limit for limit in _BLUR_LIMITS])
+    if shown.any() and seen.any():
         maps = detail_deviation(observed.luma, observed.chroma, seen, domain)
         local = np.log(maps)[(slice(None), *grid)][:, places].astype(np.float64)
-        known[:] = erode(seen, 2.0 * domain.scale)[grid][places]
+        known[shown] = erode(seen, 2.0 * domain.scale)[grid][places]
     samples = details.deviations.astype(np.float64)
     context, own = _standardise(details.context(blur), context_vector(albedo, seen, domain, 0.0))
     found = predict_deviation(samples, local, known, context, own)
