@@ -24,7 +24,12 @@ MOST_NOTES = 8
 
 
 @click.command()
-@click.option("--data", required=True, metavar="NAME=PATH", help="Test set: folder=PATH, london=PATH, demo.")
+@click.option(
+    "--data",
+    required=True,
+    metavar="NAME=PATH",
+    help="Test set: folder=PATH, london=PATH, chicago=PATH, light-stage=PATH, synthetic=COUNT:SEED:MODEL, demo.",
+)
 @click.option("--methods", default=DEFAULT_METHODS, show_default=True, help="Methods, comma-separated.")
 @click.option("--protocols", default="identity", show_default=True,
               help="identity, blur:σ, occlude:left|right, lowres:k, grayscale; comma-separated.")  # fmt: skip
