@@ -169,7 +169,7 @@ def database() -> None:
 @click.option(
     "--size", default=1024, show_default=True, type=click.IntRange(64, 8192), help="Side of the maps, texels."
 )
-@click.option("--model", "model_name", default="auto", show_default=True, help="Face model: auto, ict or anny.")
+@click.option("--face-model", "model_name", default="auto", show_default=True, help="Face model: auto, ict or anny.")
 @click.option("--exclude", default="", metavar="IDS", help="Comma-separated ids to leave out: those you will test.")
 @click.option("--exclude-file", type=click.Path(path_type=Path), help="Text file with ids to leave out, one a line.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: what cores and memory allow.")

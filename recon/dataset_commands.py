@@ -31,7 +31,7 @@ def dataset() -> None:
 @click.option(
     "--size", type=click.IntRange(128, 4096), default=1024, show_default=True, help="Side of the maps, texels."
 )
-@click.option("--model", "face_model", default="auto", show_default=True, help="Face model: auto, ict or anny.")
+@click.option("--face-model", "face_model", default="auto", show_default=True, help="Face model: auto, ict or anny.")
 @click.option(
     "--test-fraction", type=float, default=0.2, show_default=True, help="Share of the people in the test split."
 )
