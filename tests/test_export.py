@@ -22,7 +22,7 @@ from recon.rendering import Scene
 from recon.rendering.export import FORMATS, Head, Provenance, export_head, gltf, write_glb
 from recon.rendering.export.decimation import coarse_parts, collapse
 from recon.rendering.export.head import check_formats
-from recon.rendering.export.maps import write_albedo_exr, write_png16
+from recon.rendering.export.maps import write_albedo_exr, write_albedo_png
 from recon.rendering.export.provenance import licence_address
 from recon.rendering.export.surfaces import index_of_refraction
 from recon.rendering.mitsuba_renderer import load_mitsuba
@@ -383,7 +383,7 @@ def test_a_missing_package_names_the_extra(
 def test_maps_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
     spoilt = smooth_albedo(16)
     spoilt[3, 4, 1] = np.nan
-    for write, name in ((write_albedo_exr, "albedo.exr"), (write_png16, "albedo.png")):
+    for write, name in ((write_albedo_exr, "albedo.exr"), (write_albedo_png, "albedo.png")):
         with pytest.raises(ImageError, match="not finite"):
             write(tmp_path / name, spoilt, provenance())
     assert not list(tmp_path.iterdir())

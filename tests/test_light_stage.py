@@ -15,7 +15,6 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from recon.capture.captured_truth import RENDERED, OpenScan, ScanTruth
-from recon.capture.linear_images import write_png16
 from recon.capture.scan import read_scan
 from recon.capture.scan_landmarks import find_face, upright
 from recon.capture.scan_source import read_scan_folder
@@ -30,6 +29,7 @@ from recon.exr import write_exr
 from recon.face_model.anny import load_anny, load_population
 from recon.face_model.model import MorphableModel, vertex_normals
 from recon.methods.lightstage import resampled
+from recon.png16 import write_png16
 from recon.rendering.sampling import padded, sample_bilinear
 from recon.storage import read_json
 from recon.texture.masked import extend

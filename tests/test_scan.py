@@ -12,7 +12,6 @@ from capture_scans import CylinderScan, cylinder_scan, write_obj
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from recon.capture.linear_images import write_png16
 from recon.capture.scan import Scan, read_scan
 from recon.capture.scan_landmarks import find_face, upright
 from recon.capture.texture_map import MapFile, read_map
@@ -20,6 +19,7 @@ from recon.colour import linear_to_srgb
 from recon.errors import FaceNotFoundError, InputError
 from recon.exr import write_exr
 from recon.face_model.anny import load_anny
+from recon.png16 import write_png16
 
 
 @pytest.fixture(scope="module")

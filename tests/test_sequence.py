@@ -13,7 +13,7 @@ from PIL import Image
 
 from recon.capture.capture import Capture
 from recon.capture.capture_folder import REPORT, write_capture
-from recon.capture.linear_images import read_stored, write_png16
+from recon.capture.linear_images import read_stored
 from recon.capture.made_up import made_up_person, stage_cameras, stage_of
 from recon.capture.occlusion import mesh_shadows, rotated
 from recon.capture.recovery import angles, colour_differences, measure_recovery
@@ -25,6 +25,7 @@ from recon.capture.stage_folder import Sensor, write_sequence
 from recon.capture_commands import capture as command
 from recon.errors import EXIT_DONE, EXIT_PARTIAL, ImageError, InputError, MesofaceError
 from recon.exr import write_exr
+from recon.png16 import write_png16
 from recon.rendering.scene import Scene
 from recon.storage import read_json
 from tests.rendering_scenes import ball, directed, looking, smooth_albedo

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from recon.errors import ImageError
 from recon.exr import read_exr
 from recon.rendering.mitsuba_renderer import load_mitsuba
-from recon.storage import atomic_path
 
 SUFFIXES = (".exr", ".png", ".tif", ".tiff", ".jpg", ".jpeg")
 """File name endings, lower case, that can be read."""
@@ -108,20 +107,3 @@ def _tiff(path: Path) -> NDArray[np.generic]:
 
 
 _READERS: dict[str, Callable[[Path], NDArray[np.generic]]] = {".exr": read_exr, ".tif": _tiff, ".tiff": _tiff}
-
-
-def write_png16(path: Path, values: NDArray[np.floating]) -> None:
-    """Writes ``(H, W)`` or ``(H, W, 3)`` values in [0, 1] as PNG of 16 bits a channel, clipped, rounded, atomically.
-
-    Raises:
-        ImageError: a value is not finite.
-        StorageError: the file cannot be written.
-    """
-    if not np.isfinite(values).all():
-        raise ImageError(f"'{path}' was not written: the map contains values that are not finite.")
-    array = (np.clip(values, 0, 1).astype(np.float64) * 65535 + 0.5).astype(np.uint16)
-    mi = load_mitsuba()
-    stream = mi.MemoryStream()
-    mi.Bitmap(np.ascontiguousarray(array)).write(stream, mi.Bitmap.FileFormat.PNG)
-    with atomic_path(Path(path)) as temporary:
-        temporary.write_bytes(stream.raw_buffer())

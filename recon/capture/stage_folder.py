@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.capture.colour_checker import chart_reflectances
-from recon.capture.linear_images import write_png16
 from recon.capture.sequence_file import AXES, FILE, FLIPS, KIND
 from recon.capture.stage import Stage, StageView
 from recon.errors import UsageError
 from recon.exr import write_exr
 from recon.fitting.camera import Camera
 from recon.images import write_png
+from recon.png16 import write_png16
 from recon.progress import Progress, no_progress
 from recon.rendering.sampling import sample_bilinear
 from recon.storage import atomic_path, make_folder, write_text

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from recon.errors import UsageError
 from recon.images import write_png
 from recon.rendering.export.gltf import write_glb
-from recon.rendering.export.maps import write_albedo_exr, write_png16
+from recon.rendering.export.maps import write_albedo_exr, write_albedo_png
 from recon.rendering.export.materialx import load_materialx, write_materialx
 from recon.rendering.export.obj import write_obj
 from recon.rendering.export.provenance import Provenance
@@ -138,7 +138,7 @@ def _maps(folder: Path, head: Head, chosen: Sequence[str]) -> list[str]:
         write_albedo_exr(folder / "albedo.exr", albedo, head.provenance)
         files.append("albedo.exr")
     if "png" in chosen:
-        write_png16(folder / "albedo-16bit.png", albedo, head.provenance)
+        write_albedo_png(folder / "albedo-16bit.png", albedo, head.provenance)
         files.append("albedo-16bit.png")
     return files
 
