@@ -118,7 +118,7 @@ def cli() -> None:
 
     \b
     Start with:   mesoface demo
-    Your photos:  mesoface run --data folder=PATH --methods meso,pca,mirror --out runs/first
+    Your photos:  mesoface run --data folder=PATH --database synthetic --out runs/first
                   mesoface compare runs/first
     """
 

@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 from texture_toy import (
     PEOPLE,
+    PERSON,
     SIZE,
     Map,
     face,
     known_fit,
     observation_of,
+    observations_of,
     photograph_of,
+    photographed_database,
     skin_area,
     skin_texture,
+    tested_photograph,
 )
 
 from recon.colour import linear_to_srgb
@@ -29,7 +33,6 @@ from recon.methods import METHODS, Context, Reconstruction
 from recon.methods.parameters import settings
 from recon.texture.bands import band_sigmas, split_bands
 from recon.texture.database import TextureDatabase
-from recon.texture.database_build import database_from_textures
 from recon.texture.masked import erode
 from recon.texture.observation import Observation
 from recon.texture.observe import observe, withheld_pixels
@@ -42,34 +45,23 @@ QUICK: dict[str, dict[str, Any]] = {
     "deep-linear": {"iterations": (2, 2)},
     "deep-nearest": {"iterations": (2, 2)},
 }
-INFERRING = ("meso", "deep", "deep-linear", "deep-nearest", "pca", "mirror")
-NEED_DATABASE = ("meso", "deep", "deep-linear", "deep-nearest", "pca")
-PERSON = 11
+INFERRING = ("meso", "deep", "deep-linear", "deep-nearest", "visio", "pca", "mirror")
+NEED_DATABASE = ("meso", "deep", "deep-linear", "deep-nearest", "visio", "pca")
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> TextureDatabase:
-    """Six people unwrapped from photographs of their own, so that the tested photograph is as sharp as theirs."""
-    entries = []
-    for index, name in enumerate(PEOPLE):
-        found = observation_of(skin_texture(index))
-        entries.append((name, found.albedo, found.visible))
-    folder = tmp_path_factory.mktemp("methods")
-    return database_from_textures(entries, face(), folder, SIZE, "toy", "CC0", skin_area())
+    return photographed_database(tmp_path_factory.mktemp("methods"))
 
 
 @pytest.fixture(scope="module")
 def photograph() -> Photograph:
-    return photograph_of(skin_texture(PERSON), known_fit(), name="gil.png")
+    return tested_photograph()
 
 
 @pytest.fixture(scope="module")
 def observations(photograph: Photograph) -> dict[str, Observation]:
-    found = {}
-    for name in ("identity", "occlude:right", "blur:3"):
-        protocol = parse_protocol(name)
-        found[name] = observe(protocol.given(photograph), protocol, face(), SIZE, fit=known_fit())
-    return found
+    return observations_of(photograph)
 
 
 @pytest.fixture

@@ -8,10 +8,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from texture_toy import PEOPLE, SIZE, Map, face, known_fit, observation_of, photograph_of, skin_area, skin_texture
+from texture_toy import (
+    PEOPLE,
+    PERSON,
+    SIZE,
+    Map,
+    face,
+    known_fit,
+    observation_of,
+    observations_of,
+    photograph_of,
+    photographed_database,
+    skin_area,
+    skin_texture,
+    tested_photograph,
+)
 
 from recon.colour import srgb_to_linear
-from recon.data.protocols import parse_protocol
 from recon.data.subject import Photograph
 from recon.errors import DatabaseError, UsageError
 from recon.methods import METHODS, Context, Reconstruction
@@ -22,35 +35,23 @@ from recon.texture.database_build import database_from_textures
 from recon.texture.gradient_blend import blend
 from recon.texture.masked import erode
 from recon.texture.observation import Observation
-from recon.texture.observe import observe
 from recon.texture.quilting import quilt
 from recon.texture.residual import split_detail
-
-PERSON = 11
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> TextureDatabase:
-    """Six people unwrapped from photographs of their own, so that they are as sharp as the tested photograph."""
-    entries = []
-    for index, name in enumerate(PEOPLE):
-        found = observation_of(skin_texture(index))
-        entries.append((name, found.albedo, found.visible))
-    return database_from_textures(entries, face(), tmp_path_factory.mktemp("visio"), SIZE, "toy", "CC0", skin_area())
+    return photographed_database(tmp_path_factory.mktemp("visio"))
 
 
 @pytest.fixture(scope="module")
 def photograph() -> Photograph:
-    return photograph_of(skin_texture(PERSON), known_fit(), name="gil.png")
+    return tested_photograph()
 
 
 @pytest.fixture(scope="module")
 def observations(photograph: Photograph) -> dict[str, Observation]:
-    found = {}
-    for name in ("identity", "occlude:right", "blur:3"):
-        protocol = parse_protocol(name)
-        found[name] = observe(protocol.given(photograph), protocol, face(), SIZE, fit=known_fit())
-    return found
+    return observations_of(photograph)
 
 
 def context_of(observation: Observation, database: TextureDatabase | None, **changes: Any) -> Context:

@@ -33,6 +33,10 @@ Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
+# The seed of the tested person, who is not among PEOPLE.
+PERSON = 11
+
+
 @lru_cache(maxsize=1)
 def face() -> MorphableModel:
     """The toy model of the fitting tests with all regions that texture work asks for."""
@@ -160,3 +164,26 @@ def toy_database(folder: Path, size: int = SIZE, people: tuple[str, ...] = PEOPL
     """A database of :func:`skin_texture` people, complete over the UV square."""
     textures = ((name, skin_texture(PEOPLE.index(name), size), np.ones((size, size), bool)) for name in people)
     return database_from_textures(textures, face(), folder, size, "toy", "CC0", skin_area(size))
+
+
+def photographed_database(folder: Path) -> TextureDatabase:
+    """Six people unwrapped from photographs of their own, so that a tested photograph is as sharp as theirs."""
+    entries = []
+    for index, name in enumerate(PEOPLE):
+        found = observation_of(skin_texture(index))
+        entries.append((name, found.albedo, found.visible))
+    return database_from_textures(entries, face(), folder, SIZE, "toy", "CC0", skin_area())
+
+
+def tested_photograph() -> Photograph:
+    """Of a person who is not in the database."""
+    return photograph_of(skin_texture(PERSON), known_fit(), name="gil.png")
+
+
+def observations_of(photograph: Photograph) -> dict[str, Observation]:
+    """What three protocols show of it, by protocol."""
+    found = {}
+    for name in ("identity", "occlude:right", "blur:3"):
+        protocol = parse_protocol(name)
+        found[name] = observe(protocol.given(photograph), protocol, face(), SIZE, fit=known_fit())
+    return found
