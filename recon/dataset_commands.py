@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from recon.command_options import jobs_option, json_option, names, quiet_option
+
 if TYPE_CHECKING:
     from recon.release.build import ReleaseSummary
 
@@ -40,9 +42,9 @@ def dataset() -> None:
 @click.option("--subjects", default="", metavar="A,B,C", help="Take these people.")
 @click.option("--allow-restricted", is_flag=True,
               help="Take in people whose licence does not allow redistribution; the data set is marked.")  # fmt: skip
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: what cores and memory allow.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress bars; only what failed.")
-@click.option("--json", "as_json", is_flag=True, help="Print a summary for programs.")
+@jobs_option
+@quiet_option
+@json_option
 def build(
     data: str,
     out: Path,
@@ -95,11 +97,6 @@ def build(
     return EXIT_PARTIAL if summary.failed else EXIT_DONE
 
 
-def names(text: str) -> tuple[str, ...]:
-    """A comma-separated list, each once; may be empty."""
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
 def _for_programs(summary: ReleaseSummary) -> dict[str, object]:
     return {
         "folder": str(summary.folder.path),
@@ -141,9 +138,9 @@ def report(what: str, items: tuple[tuple[str, str], ...]) -> None:
 @click.option("--split", type=click.Choice(["train", "test"]), help="Only this side of the split.")
 @click.option("--subjects", default="", metavar="A,B,C", help="Only these people.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write to.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: what cores and memory allow.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress bars; only what failed.")
-@click.option("--json", "as_json", is_flag=True, help="Print a summary for programs.")
+@jobs_option
+@quiet_option
+@json_option
 def export(
     folder: Path,
     formats: str,

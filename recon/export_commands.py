@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from recon.command_options import jobs_option, json_option, names, quiet_option
+
 if TYPE_CHECKING:
     from recon.release.heads import StoredHead
 
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
 @click.option("--protocols", default="", metavar="A,B", help="Protocols to export; default: all of the run.")
 @click.option("--subjects", default="", metavar="A,B,C", help="Subjects to export; default: all.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write to.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: what cores and memory allow.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress bars; only what failed.")
-@click.option("--json", "as_json", is_flag=True, help="Print a summary for programs.")
+@jobs_option
+@quiet_option
+@json_option
 def export(
     source: Path,
     formats: str,
@@ -46,7 +48,6 @@ def export(
     RUN is a run folder, the folder of one result in it, or a data set. Every head goes into a folder of its own, with
     its licence and provenance. May be stopped and run again: what is complete is kept.
     """
-    from recon.dataset_commands import names
     from recon.release.heads import stored_heads
 
     heads = stored_heads(source, names(methods), names(protocols), names(subjects))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from recon.command_options import jobs_option, json_option, names, quiet_option
+
 if TYPE_CHECKING:
     from recon.runs.config import RunConfig
     from recon.runs.pictures import PictureSummary
@@ -30,9 +32,9 @@ _MOST_REASONS = 8
 @click.option("--samples", type=click.IntRange(1, 65536), help="Paths a pixel; default: the renderer's own.")
 @click.option("--size", default="512x640", show_default=True, metavar="WxH",
               help="Pixels; 'fitted' has the photograph's own.")  # fmt: skip
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: what cores and memory allow.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress bars; only what failed.")
-@click.option("--json", "as_json", is_flag=True, help="Print a summary for programs.")
+@jobs_option
+@quiet_option
+@json_option
 def render(
     run: Path,
     renderer: str,
@@ -67,7 +69,7 @@ def render(
     if quiet:
         be_quiet()
     with stages() as progress:
-        summary = render_run(order, progress, split(methods), split(protocols), split(subjects), jobs)
+        summary = render_run(order, progress, names(methods), names(protocols), names(subjects), jobs)
     if as_json:
         click.echo(json.dumps(for_programs(summary), indent=2, ensure_ascii=False))
     else:
@@ -99,11 +101,6 @@ def draw_views(
     return render_run(order, progress, methods, protocols, subjects, config.jobs)
 
 
-def split(text: str) -> tuple[str, ...]:
-    """The names in a comma-separated list, each once, in the order given."""
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
 def parse_views(text: str) -> tuple[str, ...]:
     """``fitted,closeup`` → the names of all views of these sets.
 
@@ -112,7 +109,7 @@ def parse_views(text: str) -> tuple[str, ...]:
     """
     from recon.rendering.view_sets import chosen_views
 
-    return chosen_views(split(text))
+    return chosen_views(names(text))
 
 
 def parse_size(text: str) -> tuple[int, int]:
