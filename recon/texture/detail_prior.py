@@ -80,19 +80,11 @@ def predict_deviation(
     _, ridge, spread, bias = best
     system = kernel + ridge * np.trace(kernel) / count * np.eye(count)
     predicted = mean + np.linalg.solve(system, against) @ centred
-    result = predicted.reshape(known.shape)
-    result += np.where(known.any(axis=1), 0.0, _into_range(result.mean(axis=1), samples.mean(axis=2)))[:, None]
-    result += 0.5 * bias[:, None]
+    # A photograph unlike all of the database (another renderer, another camera) would else be extrapolated from, and a
+    # regression in logarithms goes wrong by factors: nowhere is skin smoother or rougher than somebody's is there.
+    predicted = np.clip(predicted, flat.min(axis=0), flat.max(axis=0))
+    result = predicted.reshape(known.shape) + 0.5 * bias[:, None]
     return Prediction(np.where(known, observed, result) + own_level[:, None], ridge, spread, 0.5 * bias)
-
-
-def _into_range(level: Array, levels: Array) -> Array:
-    """``(B,)`` shift that brings predicted levels between those of the smoothest and the roughest person ``(N, B)``.
-
-    A photograph unlike all of the database (another renderer, another camera) would else be extrapolated from, and a
-    regression in logarithms goes wrong by factors.
-    """
-    return np.asarray(np.clip(level, levels.min(axis=0), levels.max(axis=0)) - level)
 
 
 def _levels(values: Array, known: NDArray[np.bool_]) -> Array:

@@ -402,6 +402,7 @@ def _balanced(
             gains[: len(energies)] *= np.sqrt(np.asarray(goals) / np.maximum(energies, 1e-12)) ** 0.5
             gains = np.clip(gains, 1.0 / _MOST_BALANCE, most)
         added = np.asarray(sum(g * part for g, part in zip(gains, parts, strict=False)), np.float32)
+        most[len(sigmas)] = 1.0  # once: repeated, a modest gain is a large one
     return kept + added
 
 
