@@ -7,7 +7,7 @@ and says which library, version, parameters and direction its number has. :data:
 
 from __future__ import annotations
 
-from metrics.contract import Metric
+from metrics.contract import Metric, SetMetric
 from recon.registry import Registry
 
 METRICS: Registry[Metric] = Registry(
@@ -26,4 +26,6 @@ METRICS: Registry[Metric] = Registry(
     },
 )
 
-__all__ = ["METRICS", "Metric"]
+SET_METRICS: Registry[SetMetric] = Registry("set metric", "mesoface.set_metrics", {})
+
+__all__ = ["METRICS", "Metric", "SET_METRICS", "SetMetric"]

@@ -94,7 +94,7 @@ def _components() -> list[str]:
     """Names of the numbers of all known metrics, in the order of the registry."""
     from metrics import METRICS
 
-    return [component for name in METRICS.names() for component in METRICS.get(name).components]
+    return [component.name for name in METRICS.names() for component in METRICS.get(name).components]
 
 
 def _kept(rows: list[Row], wanted: Sequence[str], names: Callable[[Row], tuple[str, ...]], noun: str) -> list[Row]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.contract import Metric
+from metrics.contract import Component, Metric, one_by_one
 from recon.colour import LUMINANCE
 from recon.texture.bands import SIGMAS, TRUNCATE, band_sigmas, split_bands
 from recon.texture.masked import erode
@@ -80,12 +80,10 @@ def detail_energy_ratio(
 
 
 DETAIL = Metric(
-    components=tuple(f"detail-energy ratio ({band})" for band in BANDS),
-    unit="",
-    direction="one",
+    components=tuple(Component(f"detail-energy ratio ({band})", direction="one") for band in BANDS),
     library="mesoface",
     version="1",
     parameters={"sigmas_at_512": list(SIGMAS), "truncate": TRUNCATE, "luma": "Rec. 709 of sRGB-encoded albedo"},
     spaces=frozenset({"uv"}),
-    measure=lambda judged: detail_energy_ratio(judged.result, judged.reference, judged.region).tolist(),
+    measure=one_by_one(lambda judged: detail_energy_ratio(judged.result, judged.reference, judged.region).tolist()),
 )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metrics import METRICS
-from metrics.contract import Judged, Metric, Reference
+from metrics.contract import Component, Judged, Metric, Reference
 from metrics.pairs import Pair, open_pair, spaces_of, view_of
 from recon.errors import InputError, MesofaceError
 from recon.runs.config import default_jobs
@@ -261,7 +261,7 @@ def _measured(key: ResultKey, result: str, name: str, space: str, pair: Pair) ->
         same = demanded.tobytes()
         if same not in known:
             judged = Judged(pair.result, pair.reference, demanded, demanded & pair.vouched, pair.whole)
-            known[same] = metric.measure(judged)
+            known[same] = metric.measure([judged], "cpu")[0]
         for component, value in zip(metric.components, known[same], strict=True):
             places = f"{int(demanded.sum())} {'vertices' if space == 'shape' else 'pixels'}"
             reason = "" if math.isfinite(value) else f"not defined on this region of {places}"
@@ -275,7 +275,7 @@ def _row(
     family: str,
     space: str,
     region: str,
-    component: str,
+    component: Component,
     size: int,
     value: float | None,
     reason: str,
@@ -289,11 +289,11 @@ def _row(
         "space": space,
         "view": view_of(space),
         "region": region,
-        "metric": component,
+        "metric": component.name,
         "value": float("nan") if reason or value is None else float(value),
         "reason": reason,
-        "unit": metric.unit,
-        "direction": metric.direction,
+        "unit": component.unit,
+        "direction": component.direction,
         "family": family,
         "library": library,
         "version": version,

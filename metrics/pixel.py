@@ -9,11 +9,11 @@ from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import minimum_filter
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from metrics.contract import Metric
+from metrics.contract import Component, Metric, Space, one_by_one
+from metrics.regions import box_around, eroded
 
 Image = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -43,10 +43,10 @@ def ssim(result: Image, reference: Image, mask: Mask) -> float:
     The map is averaged over the mask eroded by the window's radius, so every window that counts lies inside the mask
     and inside the picture. NaN where the eroded mask is empty.
     """
-    region = _whole_windows(mask)
+    region = eroded(mask, SSIM_RADIUS)
     if not region.any():
         return float("nan")
-    rows, columns = _box(mask)
+    rows, columns = box_around(mask, least=2 * SSIM_RADIUS + 1)
     inside = mask[rows, columns, None]
     # Outside the mask both sides are zero: the windows there are not counted, and NaN there must not spread.
     _, similarity = structural_similarity(
@@ -70,41 +70,19 @@ def delta_e(result: Image, reference: Image, mask: Mask) -> float:
     return float(np.mean(deltaE_ciede2000(truth, test)))
 
 
-def _whole_windows(mask: Mask) -> Mask:
-    """Pixels whose whole SSIM window lies in the mask; beyond the picture nothing is in the mask."""
-    window = 2 * SSIM_RADIUS + 1
-    return np.asarray(minimum_filter(mask.astype(np.uint8), size=window, mode="constant", cval=0)).astype(bool)
-
-
-def _box(mask: Mask) -> tuple[slice, slice]:
-    """The smallest box around the mask that still holds a window, so that small faces cost little."""
-    spans = []
-    for axis, length in enumerate(mask.shape):
-        filled = np.flatnonzero(mask.any(axis=1 - axis))
-        low, high = int(filled[0]), int(filled[-1]) + 1
-        missing = max(0, 2 * SSIM_RADIUS + 1 - (high - low))
-        low = max(0, low - missing)
-        spans.append(slice(low, min(length, high + missing)))
-    return spans[0], spans[1]
-
-
-_BOTH = frozenset({"uv", "image"})
+_BOTH: frozenset[Space] = frozenset({"uv", "image"})
 
 PSNR = Metric(
-    components=("PSNR",),
-    unit="dB",
-    direction="higher",
+    components=(Component("PSNR", "dB", "higher"),),
     library="scikit-image",
     version=version("scikit-image"),
     parameters={"data_range": 1.0, "cap": PSNR_CAP},
     spaces=_BOTH,
-    measure=lambda judged: [psnr(judged.result, judged.reference, judged.region)],
+    measure=one_by_one(lambda judged: [psnr(judged.result, judged.reference, judged.region)]),
 )
 
 SSIM = Metric(
-    components=("SSIM",),
-    unit="",
-    direction="higher",
+    components=(Component("SSIM", direction="higher"),),
     library="scikit-image",
     version=version("scikit-image"),
     parameters={
@@ -116,16 +94,14 @@ SSIM = Metric(
         "erosion": SSIM_RADIUS,
     },
     spaces=_BOTH,
-    measure=lambda judged: [ssim(judged.result, judged.reference, judged.region)],
+    measure=one_by_one(lambda judged: [ssim(judged.result, judged.reference, judged.region)]),
 )
 
 DELTA_E = Metric(
-    components=("ΔE2000",),
-    unit="",
-    direction="lower",
+    components=(Component("ΔE2000"),),
     library="scikit-image",
     version=version("scikit-image"),
     parameters={"illuminant": "D65", "observer": "2"},
     spaces=_BOTH,
-    measure=lambda judged: [delta_e(judged.result, judged.reference, judged.region)],
+    measure=one_by_one(lambda judged: [delta_e(judged.result, judged.reference, judged.region)]),
 )

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.contract import Metric
+from metrics.contract import Component, Metric, one_by_one
 
 LEAST_VERTICES = 3
 """Fewer do not fix a rotation."""
@@ -46,15 +46,18 @@ def vertex_distance(
 
 
 SHAPE = Metric(
-    components=("vertex distance (truth, similarity)", "vertex distance (truth, rigid)"),
-    unit="mm",
-    direction="lower",
+    components=(
+        Component("vertex distance (truth, similarity)", "mm"),
+        Component("vertex distance (truth, rigid)", "mm"),
+    ),
     library="mesoface",
     version="1",
     parameters={"alignment": "Umeyama 1991, least squares over the face's vertices", "pairing": "by index"},
     spaces=frozenset({"shape"}),
-    measure=lambda judged: [
-        vertex_distance(judged.result, judged.reference, judged.region, with_scale) for with_scale in (True, False)
-    ],
+    measure=one_by_one(
+        lambda judged: [
+            vertex_distance(judged.result, judged.reference, judged.region, with_scale) for with_scale in (True, False)
+        ]
+    ),
     reference="truth",
 )

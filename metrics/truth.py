@@ -21,7 +21,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.contract import Judged, Metric
+from metrics.contract import Component, Judged, Metric, one_by_one
 from metrics.detail import BANDS, detail_energy_ratio
 from metrics.detail import DETAIL as PHOTOGRAPHED_DETAIL
 from metrics.pairs import TRUTH_AT_SIZE
@@ -90,9 +90,7 @@ def typology_angle_error(result: Image, truth: Image, mask: Mask) -> float:
 
 
 ALBEDO = Metric(
-    components=("albedo ΔE2000 (truth)", "albedo ΔE2000 (truth, one gain)"),
-    unit="",
-    direction="lower",
+    components=(Component("albedo ΔE2000 (truth)"), Component("albedo ΔE2000 (truth, one gain)")),
     library=DELTA_E.library,
     version=DELTA_E.version,
     parameters={
@@ -104,14 +102,12 @@ ALBEDO = Metric(
         "recipe": 1,
     },
     spaces=frozenset({"uv"}),
-    measure=albedo_error,
+    measure=one_by_one(albedo_error),
     reference="truth",
 )
 
 TONE = Metric(
-    components=("ITA error (truth)",),
-    unit="°",
-    direction="lower",
+    components=(Component("ITA error (truth)", "°"),),
     library="scikit-image",
     version=version("scikit-image"),
     parameters={
@@ -123,18 +119,16 @@ TONE = Metric(
         "recipe": 1,
     },
     spaces=frozenset({"uv"}),
-    measure=lambda judged: [typology_angle_error(judged.result, judged.reference, judged.region)],
+    measure=one_by_one(lambda judged: [typology_angle_error(judged.result, judged.reference, judged.region)]),
     reference="truth",
 )
 
 DETAIL = Metric(
-    components=tuple(f"detail-energy ratio (truth, {band})" for band in BANDS),
-    unit=PHOTOGRAPHED_DETAIL.unit,
-    direction=PHOTOGRAPHED_DETAIL.direction,
+    components=tuple(Component(f"detail-energy ratio (truth, {band})", direction="one") for band in BANDS),
     library=PHOTOGRAPHED_DETAIL.library,
     version=PHOTOGRAPHED_DETAIL.version,
     parameters={**PHOTOGRAPHED_DETAIL.parameters, "truth at size": TRUTH_AT_SIZE},
     spaces=frozenset({"uv"}),
-    measure=lambda judged: detail_energy_ratio(judged.result, judged.reference, judged.region).tolist(),
+    measure=one_by_one(lambda judged: detail_energy_ratio(judged.result, judged.reference, judged.region).tolist()),
     reference="truth",
 )
