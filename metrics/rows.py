@@ -77,7 +77,6 @@ def read_frame(folder: RunFolder, columns: Iterable[str] | None = None) -> pd.Da
     Raises:
         InputError: the file is damaged, or of another version of mesoface.
     """
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
