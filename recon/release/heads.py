@@ -22,7 +22,7 @@ from recon.release.subject import METHOD, stored_scene
 from recon.rendering.export.head import Head
 from recon.rendering.export.provenance import Provenance, face_model_name
 from recon.rendering.scene import Scene
-from recon.runs.folder import ResultKey, RunFolder
+from recon.runs.folder import ResultKey, RunFolder, has_head
 from recon.runs.views import scene_from_folder
 from recon.storage import read_json
 
@@ -99,12 +99,13 @@ def _of_run(
     found = [
         _run_head(run, key, record)
         for key, record in run.results()
-        if (not methods or key.method in methods)
+        if has_head(record)
+        and (not methods or key.method in methods)
         and (not protocols or key.protocol in protocols)
         and (not subjects or key.subject in subjects)
     ]
     if not found:
-        raise InputError(f"the run '{run.path}' holds no finished result of those: finish it with 'mesoface run'.")
+        raise InputError(f"the run '{run.path}' holds no finished head of those: finish it with 'mesoface run'.")
     return found
 
 

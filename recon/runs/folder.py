@@ -14,6 +14,7 @@
     results/<method>/<protocol>/<subject>/            albedo.png mask.png head.glb views/<view>.png timings.json
                                                       result.json: inputs, record, sha256 of each file; written last
                                                       failure.json instead, where it failed
+                                                      (imported as views: views/fitted*.png and result.json alone)
     metrics.parquet                                   one row a value
 
 ``:`` in a protocol's name becomes ``-``. A result without ``result.json`` does not exist; ``timings.json`` is the only
@@ -149,6 +150,11 @@ def complete_record(path: Path) -> dict[str, Any] | None:
     except (InputError, KeyError, TypeError):
         return None
     return record if all((path.parent / name).is_file() for name in files) else None
+
+
+def has_head(record: Mapping[str, Any]) -> bool:
+    """Whether a result with this record has a head with its albedo; one imported as views has pictures alone."""
+    return {"albedo.png", "mask.png", "head.glb"} <= set(record["files"])
 
 
 def file_hashes(folder: Path, names: list[str]) -> dict[str, str]:

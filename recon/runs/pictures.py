@@ -37,7 +37,7 @@ from recon.rendering.view import Renderer
 from recon.rendering.view_sets import FITTED
 from recon.rendering.views import render_view
 from recon.runs.config import default_jobs
-from recon.runs.folder import ResultKey, RunFolder, complete_record, file_hashes
+from recon.runs.folder import ResultKey, RunFolder, complete_record, file_hashes, has_head
 from recon.runs.lock import locked
 from recon.runs.views import cropped, over_photograph, scene_from_folder
 from recon.storage import read_json, write_json
@@ -147,6 +147,9 @@ def render_run(
     """
     folder = RunFolder(order.run)
     config = folder.read_config()
+    for name in methods:
+        if config["methods"].get(name, {}).get("imported") == "views":
+            raise UsageError(f"'{name}' was imported as views: it has no heads that could be rendered.")
     wanted = [_chosen(given, list(config[noun]), noun) for given, noun in
               ((methods, "methods"), (protocols, "protocols"), (subjects, "subjects"))]  # fmt: skip
     with locked(folder.lock, f"run '{order.run}'"):
@@ -164,11 +167,16 @@ def _chosen(given: Sequence[str], known: list[str], noun: str) -> list[str]:
 def pending(
     order: PictureOrder, folder: RunFolder, methods: Sequence[str], protocols: Sequence[str], subjects: Sequence[str]
 ) -> tuple[list[PictureTask], int]:
-    """The results with the views that they lack, and how many pictures are there already."""
+    """The results with the views that they lack, and how many pictures are there already.
+
+    Results that were imported as pictures have no head that could be drawn, and lack nothing.
+    """
     renderer = order.make_renderer()
     tasks, kept = [], 0
     for key, result in folder.results():
         if key.method not in methods or key.protocol not in protocols or key.subject not in subjects:
+            continue
+        if not has_head(result):
             continue
         inputs = inputs_of(folder, key, result)
         missing = []
