@@ -1,6 +1,7 @@
 """Every model, weight file and data set that mesoface can use: licence, citation, size, checksum and sources.
 
-The checksums of the torchvision weights begin with the eight hexadecimal digits that their published names carry.
+The checksums of the weights of torchvision and torch-fidelity begin with the eight hexadecimal digits that their
+published names carry.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ _SIMONYAN = (
 )
 _DLIB = "King (2009): Dlib-ml: A Machine Learning Toolkit. JMLR 10, 1755–1758"
 _MODELS = "face_recognition_models/models/"
+_INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
 
 _ENTRIES = (
     Asset(
@@ -194,7 +196,7 @@ _ENTRIES = (
     ),
     _torchvision(
         "lpips-vgg",
-        "VGG-16 trained on ImageNet: trunk of LPIPS (vgg)",
+        "VGG-16 trained on ImageNet: trunk of LPIPS (vgg), DISTS and vgg16-unlearned",
         "vgg16-397923af.pth",
         553_433_881,
         "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
@@ -207,6 +209,23 @@ _ENTRIES = (
         4_958_839,
         "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
         "Iandola et al. (2016): SqueezeNet. arXiv 1602.07360",
+    ),
+    Asset(
+        name="inception",
+        title="Inception v3 as in TensorFlow 2015: features of KID",
+        kind="weights",
+        licence="Apache-2.0; trained on ImageNet, whose pictures are for non-commercial research",
+        citation=(
+            "Szegedy et al. (2016): Rethinking the Inception Architecture for Computer Vision. CVPR. arXiv 1512.00567; "
+            "converted by Obukhov et al. (2020): torch-fidelity. doi 10.5281/zenodo.4957738"
+        ),
+        file=_INCEPTION,
+        sources=(
+            TorchHubFile(_INCEPTION),
+            WebFile(f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_INCEPTION}"),
+        ),
+        size=95_628_359,
+        sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     ),
     Asset(
         name="london",

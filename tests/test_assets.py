@@ -444,9 +444,9 @@ def test_table_is_complete() -> None:
 
 
 def test_torchvision_checksums_carry_the_published_digits() -> None:
-    """PyTorch publishes its weights as ``<net>-<first eight digits of the sha256>.pth``."""
+    """PyTorch and torch-fidelity publish their weights as ``<net>-<first eight digits of the sha256>.pth``."""
     published = {entry.file: entry.sha256 for entry in assets.ASSETS.values() if entry.file.endswith(".pth")}
-    assert len(published) == 4
+    assert len(published) == 5
     for file, sha256 in published.items():
         assert sha256 is not None
         assert file.endswith(f"-{sha256[:8]}.pth")
