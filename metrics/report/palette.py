@@ -1,0 +1,51 @@
+"""Colours of methods in reports: the same method has the same colour in every report, on light and on dark paper.
+
+Ten hues after Okabe and Ito (2008) and Tol (2021), chosen to stay apart under protanopia and deuteranopia, darkened for
+white and lightened for dark paper until each has a contrast of at least 3:1 (WCAG 2.1, 1.4.11). No colour is ever the
+only sign of a method: names stand beside boxes, and lines differ by their dashes and points by their shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+PAPER = ("#ffffff", "#14171a")
+"""The background that figures stand on, light and dark."""
+
+HUES = (
+    ("#0072b2", "#56b4e9"),
+    ("#d55e00", "#ff8a45"),
+    ("#a87b00", "#e6c04a"),
+    ("#882255", "#e58ab0"),
+    ("#117733", "#62c27c"),
+    ("#b8558f", "#eba6d2"),
+    ("#6b6b6b", "#b4b4b4"),
+    ("#00896a", "#2fc9a0"),
+    ("#3d3d9e", "#a3a3ff"),
+    ("#1487ad", "#8fe0ff"),
+)
+"""Colour on light paper, colour on dark paper; the signs in :data:`DASHES` and :data:`MARKS` go with the same index."""
+
+DASHES = ("", "7 3", "2 3", "9 3 2 3", "5 2", "4 4", "1 2", "12 4", "8 2 1 2 1 2", "3 2")
+MARKS = ("circle", "square", "diamond", "up", "down", "circle", "square", "diamond", "up", "down")
+
+
+def places_in_palette(methods: Iterable[str]) -> dict[str, int]:
+    """The index of each method in :data:`HUES`: its own for a built-in method, a free one for any other.
+
+    ``run:method`` of a comparison of several runs has the method's colour while that is free. Beyond ten methods the
+    hues repeat.
+    """
+    from recon.methods import METHODS
+
+    built_in = {name: index for index, name in enumerate(METHODS.names()[: len(HUES)])}
+    found: dict[str, int] = {}
+    names = list(dict.fromkeys(methods))
+    for name in names:
+        own = built_in.get(name, built_in.get(name.rpartition(":")[2]))
+        if own is not None and own not in found.values():
+            found[name] = own
+    free = [index for index in reversed(range(len(HUES))) if index not in found.values()]
+    for position, name in enumerate(name for name in names if name not in found):
+        found[name] = free[position] if position < len(free) else position % len(HUES)
+    return {name: found[name] for name in names}
