@@ -8,15 +8,12 @@ that the photograph shows, whose truth is known, and for which the method vouche
   albedo, not each alone, so one gain is given free: ``g = median_{p∈W} Y(t_p) / Y(a_p)``, ``Y`` the luminance (Rec.
   709) and ``W`` the regions of the picture together, so that a half which was made up too light stays too light. What
   ``g`` lifts above 1 is clipped as in any picture. This number is about hue, shading left in the albedo, and detail.
-- *ITA error (truth)* ``= |ITA(ā) − ITA(t̄)|`` in degrees, ``ITA = atan2(L* − 50, b*)`` (Chardon, Cretois and Hourseau
-  1991), ``ā`` and ``t̄`` the mean albedos over ``M`` in linear light. ITA reads skin tone mainly from lightness, so no
-  gain is given free here.
+- *ITA error (truth)*: that of ``metrics.skin_tone``. ITA reads skin tone mainly from lightness, so no gain is given
+  free here.
 - *detail-energy ratio (truth, band)*: that of ``metrics.detail``, against the truth instead of the photograph.
 """
 
 from __future__ import annotations
-
-from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +23,7 @@ from metrics.detail import BANDS, detail_energy_ratio
 from metrics.detail import DETAIL as PHOTOGRAPHED_DETAIL
 from metrics.pairs import TRUTH_AT_SIZE
 from metrics.pixel import DELTA_E, delta_e
+from metrics.skin_tone import tone_group_metric, tone_metric
 from recon.colour import linear_to_srgb, luminance, srgb_to_linear
 
 Image = NDArray[np.floating]
@@ -65,30 +63,6 @@ def albedo_error(judged: Judged) -> list[float]:
     return [plain, delta_e(gained(inside, gain), judged.reference, judged.region)]
 
 
-def typology_angle(srgb: Image, mask: Mask) -> float:
-    """Individual typology angle in degrees of the mean albedo inside ``mask``; NaN on an empty mask.
-
-    Args:
-        srgb: ``(H, W, 3)`` sRGB-encoded albedo in [0, 1]; averaged in linear light.
-        mask: ``(H, W)`` bool.
-    """
-    from skimage.color import rgb2lab
-
-    from recon.data.synthetic import individual_typology_angle
-
-    if not mask.any():
-        return float("nan")
-    mean = srgb_to_linear(srgb[mask]).astype(np.float64).mean(axis=0)
-    lightness, a, b = rgb2lab(linear_to_srgb(mean)[None].astype(np.float64))[0]
-    return individual_typology_angle((float(lightness), float(a), float(b)))
-
-
-def typology_angle_error(result: Image, truth: Image, mask: Mask) -> float:
-    """Distance in degrees, 0 to 180, between the typology angles of ``result`` and ``truth`` inside ``mask``."""
-    apart = typology_angle(result, mask) - typology_angle(truth, mask)
-    return float(abs((apart + 180.0) % 360.0 - 180.0))
-
-
 ALBEDO = Metric(
     components=(Component("albedo ΔE2000 (truth)"), Component("albedo ΔE2000 (truth, one gain)")),
     library=DELTA_E.library,
@@ -106,22 +80,8 @@ ALBEDO = Metric(
     reference="truth",
 )
 
-TONE = Metric(
-    components=(Component("ITA error (truth)", "°"),),
-    library="scikit-image",
-    version=version("scikit-image"),
-    parameters={
-        "ita": "atan2(L* - 50, b*)",
-        "illuminant": "D65",
-        "observer": "2",
-        "mean": "albedo, linear light",
-        "truth at size": TRUTH_AT_SIZE,
-        "recipe": 1,
-    },
-    spaces=frozenset({"uv"}),
-    measure=one_by_one(lambda judged: [typology_angle_error(judged.result, judged.reference, judged.region)]),
-    reference="truth",
-)
+TONE = tone_metric(" (truth)", "truth", {"truth at size": TRUTH_AT_SIZE, "recipe": 2})
+TONE_GROUP_ERRORS = tone_group_metric(", truth", "truth", {"truth at size": TRUTH_AT_SIZE, "recipe": 2})
 
 DETAIL = Metric(
     components=tuple(Component(f"detail-energy ratio (truth, {band})", direction="one") for band in BANDS),

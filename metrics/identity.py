@@ -1,0 +1,310 @@
+"""Whether the rendered face is still the same person: cosine similarity of dlib's face embeddings, and impostors.
+
+The network (dlib's ResNet-29; King 2009 and 2017) maps a chip of 150 × 150 pixels, cut and turned by five landmarks, to
+128 numbers; *identity similarity* ``= e(result) · e(photograph) / (‖e(result)‖ ‖e(photograph)‖)``.
+
+*What is shown to the network.* The view is laid over the photograph, so eyes, hair and background are the
+photograph's own on both sides, and would say "same person" whatever the method did. Both pictures therefore hold one
+colour, the one that the network subtracts, everywhere but in
+
+- an ellipse in the chip, inside the jaw and up to just above the brows, the same for everybody, so that the shape of
+  what is shown says nothing of the person; less one ellipse over each eye;
+- and of that, what the method vouches for: masks of skin know nothing of brows and lips, so a pixel counts as the
+  judged pixel of skin that is nearest to it. For the regions ``skin/visible`` and ``skin/withheld`` the chip shows the
+  part of the face around them. This is the one metric that reads beyond its region, since a face without brows and
+  mouth is nobody's.
+
+Where less than a fifth of the ellipse is shown there is no value. Landmarks are those of the fit to the photograph, for
+both sides: the result is rendered in its place, and must not choose its own crop.
+
+*How to read it.* Filled chips look more alike than whole ones, and so do people of one studio: only the distance from
+impostors means something. ``identity-impostors`` compares each result with the photographs of all other subjects of the
+set: *identity margin* is the similarity with one's own photograph less that with the best impostor; over the set, the
+*rank-1 rate* (share whose nearest photograph is their own), the *equal error rate* and
+``d′ = (μ_own − μ_impostor) / √((σ²_own + σ²_impostor) / 2)``. dlib's threshold, a Euclidean distance of 0.6, belongs to
+whole chips and is not used.
+
+*Bias.* dlib's network tells people of Asian and African descent apart less well than Europeans (reports and answers in
+dlib's issues 480 and 2816, face_recognition's issue 362), and face matchers in general women less well than men
+(Albiero et al. 2020, arXiv 2002.00065): compare methods on the same people, not people.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.contract import Batch, Component, Judged, Memo, Metric, SetMetric, Weights
+from metrics.regions import filled, region_key
+from recon.errors import AssetError, InputError
+
+Mask = NDArray[np.bool_]
+
+ASSET = "dlib-embedding"
+CHIP, PADDING = 150, 0.25
+"""Side of the chip in pixels and margin around the face: those that the network was trained with."""
+NUMBERS = 128
+FILL = (123, 117, 104)
+"""8-bit RGB outside what is shown: what dlib subtracts from its input, rounded."""
+
+# In pixels of the chip: centre x, y and half axes. Over the fits of 24 London portraits under two protocols the jaw
+# lies at x = 26 and 124 beside the mouth, the chin at y = 145 ± 5, the brows at y = 31, the eyes' corners inside 33–61
+# and 88–114 and their lids inside 40–53.
+FACE = (75.0, 78.0, 48.0, 56.0)
+EYES = ((47.5, 48.0, 16.0, 9.0), (101.0, 48.0, 16.0, 9.0))
+LEAST_SHOWN = 0.2
+"""Part of the ellipse without the eyes that must be shown."""
+
+
+def _ellipse(x: float, y: float, half_width: float, half_height: float) -> Mask:
+    rows, columns = np.mgrid[:CHIP, :CHIP] + 0.5
+    return np.asarray(((columns - x) / half_width) ** 2 + ((rows - y) / half_height) ** 2 <= 1.0)
+
+
+@functools.lru_cache(maxsize=1)
+def face_window() -> Mask:
+    """``(150, 150)`` bool: the part of a chip that is shown of everybody."""
+    return np.asarray(_ellipse(*FACE) & ~_ellipse(*EYES[0]) & ~_ellipse(*EYES[1]))
+
+
+@functools.lru_cache(maxsize=1)
+def _network() -> tuple[Any, Weights]:
+    """dlib's network, and the hash of the very file that it was read from.
+
+    Raises:
+        AssetError: the file is absent or is none that dlib can read.
+    """
+    import dlib
+
+    from recon.assets import file_sha256, require
+
+    path = require(ASSET)
+    try:
+        network = dlib.face_recognition_model_v1(str(path))
+    except RuntimeError as error:
+        raise AssetError(
+            f"'{path}' is no face recognition network of dlib's ({error}): run `mesoface assets fetch {ASSET} "
+            f"--again`, or name the right file with `mesoface assets add {ASSET} PATH`."
+        ) from error
+    return network, Weights("dlib-resnet-29", file_sha256(path), path.name)
+
+
+def loaded_weights() -> Weights:
+    """The network that is used, loaded.
+
+    Raises:
+        AssetError: it is not on this machine, or damaged.
+    """
+    return _network()[1]
+
+
+def shown_of(demanded: Mask, region: Mask, whole: Mask) -> Mask:
+    """Where a picture is shown at all: around the judged pixels that belong to ``region``.
+
+    Args:
+        demanded, region, whole: ``(H, W)`` bool, as in :class:`metrics.contract.Judged`.
+
+    Returns:
+        ``(H, W)`` bool: True where the nearest pixel of ``demanded`` or ``whole`` lies in ``region``.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    judged = demanded | whole
+    if not region.any() or (judged == region).all():
+        return np.full(region.shape, bool(region.any()))
+    nearest = distance_transform_edt(~judged, return_distances=False, return_indices=True)
+    return np.asarray(region[nearest[0], nearest[1]])
+
+
+def _chip_place(landmarks: NDArray[np.floating]) -> Any:
+    """Where dlib cuts the chip of a face with these landmarks ``(68, 2)`` (pixel centres at half)."""
+    import dlib
+
+    # dlib's points are whole numbers, and its pixel centres too.
+    points = np.rint(np.asarray(landmarks, np.float64) - 0.5).astype(int)
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    box = dlib.rectangle(int(left), int(top), int(right), int(bottom))
+    shape = dlib.full_object_detection(box, dlib.points([dlib.point(int(x), int(y)) for x, y in points]))
+    return dlib.get_face_chip_details(shape, CHIP, PADDING)
+
+
+def face_chip(srgb: NDArray[np.floating], landmarks: NDArray[np.floating], shown: Mask) -> NDArray[np.uint8] | None:
+    """The chip that the network sees.
+
+    Args:
+        srgb: ``(H, W, 3)`` sRGB-encoded in [0, 1]; not read where ``shown`` is False.
+        landmarks: ``(68, 2)`` pixels of ``srgb``, centres at half.
+        shown: ``(H, W)`` bool.
+
+    Returns:
+        ``(150, 150, 3)`` uint8, :data:`FILL` outside the window and outside ``shown``; None where too little is shown.
+    """
+    import dlib
+
+    place = _chip_place(landmarks)
+    visible = np.where(shown, np.uint8(255), np.uint8(0))
+    (seen,) = dlib.extract_image_chips(np.ascontiguousarray(visible), [place])
+    window = face_window() & (seen > 127)
+    if window.sum() < LEAST_SHOWN * face_window().sum():
+        return None
+    # Filled before it is resampled, so that nothing beyond the edge of what is shown can reach a pixel of the chip.
+    colours = np.rint(filled(srgb, shown, np.array(FILL) / 255.0).clip(0.0, 1.0) * 255.0).astype(np.uint8)
+    (chip,) = dlib.extract_image_chips(np.ascontiguousarray(colours), [place])
+    chip[~window] = FILL
+    return np.asarray(chip, np.uint8)
+
+
+def embedding(chip: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """``(128,)`` float32 embedding of a chip ``(150, 150, 3)``; its length is about 1.4.
+
+    Raises:
+        AssetError: see :func:`loaded_weights`.
+    """
+    return np.array(_network()[0].compute_face_descriptor(np.ascontiguousarray(chip), 0), np.float32)
+
+
+def similarity(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.float64]:
+    """``(N, M)`` float64 cosines between the rows of ``first`` ``(N, D)`` and those of ``second`` ``(M, D)``."""
+    rows = [np.asarray(side, np.float64) for side in (first, second)]
+    left, right = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in rows)
+    return np.asarray(left @ right.T)
+
+
+def _embeddings(judged: Judged) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """``(128,)`` of the result and of the photograph, NaN where too little is shown; each worked out once.
+
+    Raises:
+        InputError: the landmarks are missing.
+    """
+    if judged.landmarks is None or not np.isfinite(judged.landmarks).all():
+        raise InputError(
+            f"no landmarks of '{judged.subject}' are recorded with the reference: run 'mesoface run' again into "
+            "another folder with --out."
+        )
+    shown = judged.of_result.get(
+        ("shown to the network", region_key(judged.demanded), region_key(judged.region)),
+        lambda: shown_of(judged.demanded, judged.region, judged.whole),
+    )
+    landmarks = judged.landmarks
+    key = ("dlib embedding", region_key(shown), landmarks.tobytes())
+
+    def of(memo: Memo, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        return memo.get(key, lambda: _embedding_of(picture, landmarks, shown))
+
+    return of(judged.of_result, judged.result), of(judged.of_reference, judged.reference)
+
+
+def _embedding_of(picture: NDArray[np.float32], landmarks: NDArray[np.float32], shown: Mask) -> NDArray[np.float32]:
+    chip = face_chip(picture, landmarks, shown)
+    return np.full(NUMBERS, np.nan, np.float32) if chip is None else embedding(chip)
+
+
+def _measure(batch: Batch, device: str) -> list[list[float]]:
+    return [[float(similarity(*(side[None] for side in _embeddings(judged)))[0, 0])] for judged in batch]
+
+
+def _describe(batch: Batch, device: str) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    return [_embeddings(judged) for judged in batch]
+
+
+def equal_error_rate(own: NDArray[np.floating], impostor: NDArray[np.floating]) -> float:
+    """Share of errors, in [0, 1], at the threshold where as many owners are refused as impostors accepted.
+
+    Args:
+        own, impostor: ``(N,)``, ``(M,)`` similarities; whoever reaches the threshold is accepted.
+
+    Returns:
+        The mean of both shares at the observed threshold where they differ least.
+    """
+    thresholds = np.unique(np.concatenate([own, impostor, [np.inf]]))
+    refused = np.searchsorted(np.sort(own), thresholds, side="left") / len(own)
+    accepted = 1.0 - np.searchsorted(np.sort(impostor), thresholds, side="left") / len(impostor)
+    best = int(np.abs(refused - accepted).argmin())
+    return float((refused[best] + accepted[best]) / 2)
+
+
+MEAN, UPPER, MARGIN = "impostor similarity (mean)", "impostor similarity (95th percentile)", "identity margin"
+RANK_1, EQUAL_ERROR, D_PRIME = "identity rank-1 rate", "identity equal error rate", "identity d′"
+OWN_MEAN, OWN_LOWER = "own similarity (mean)", "own similarity (5th percentile)"
+EVERY_MEAN, EVERY_UPPER = (
+    "impostor similarity (mean, all pairs)",
+    "impostor similarity (95th percentile, all pairs)",
+)
+LEAST_SUBJECTS = 3
+"""Fewer give each person one impostor, and no spread."""
+
+
+def gather_impostors(
+    subjects: Sequence[str], of_results: NDArray[np.float32], of_references: NDArray[np.float32]
+) -> dict[str, float | NDArray[np.floating]]:
+    """Results ``(N, D)`` against the photographs ``(N, D)`` of all; see the module. NaN for fewer than three people."""
+    count = len(subjects)
+    if count < LEAST_SUBJECTS:
+        alone = np.full(count, np.nan)
+        wanting = dict.fromkeys((RANK_1, EQUAL_ERROR, D_PRIME, OWN_MEAN, OWN_LOWER, EVERY_MEAN, EVERY_UPPER), np.nan)
+        return {MEAN: alone, UPPER: alone, MARGIN: alone, **wanting}
+    table = similarity(of_results, of_references)
+    own = np.diag(table)
+    others = table[~np.eye(count, dtype=bool)].reshape(count, count - 1)
+    spread = np.sqrt((own.var(ddof=1) + others.var(ddof=1)) / 2)
+    margin = own - others.max(axis=1)
+    return {
+        MEAN: others.mean(axis=1),
+        UPPER: np.quantile(others, 0.95, axis=1),
+        MARGIN: margin,
+        RANK_1: float((margin > 0).mean()),
+        EQUAL_ERROR: equal_error_rate(own, others.ravel()),
+        D_PRIME: float((own.mean() - others.mean()) / spread) if spread > 0 else float("nan"),
+        OWN_MEAN: float(own.mean()),
+        OWN_LOWER: float(np.quantile(own, 0.05)),
+        EVERY_MEAN: float(others.mean()),
+        EVERY_UPPER: float(np.quantile(others, 0.95)),
+    }
+
+
+PARAMETERS = {
+    "chip": f"{CHIP} px, padding {PADDING}, landmarks of the fit",
+    "jitter": 0,
+    "window": {"face": FACE, "eyes less": EYES, "in": "pixels of the chip"},
+    "fill": FILL,
+    "shown": "where the nearest judged pixel is of the region",
+    "least shown": LEAST_SHOWN,
+    "recipe": 1,
+}
+
+IDENTITY = Metric(
+    components=(Component("identity similarity", direction="higher"),),
+    library="dlib",
+    version=version("dlib-bin"),
+    parameters={**PARAMETERS, "similarity": "cosine"},
+    spaces=frozenset({"image"}),
+    measure=_measure,
+    weights=loaded_weights,
+)
+
+IMPOSTORS = SetMetric(
+    components=(
+        Component(MEAN, direction="none"),
+        Component(UPPER, direction="none"),
+        Component(MARGIN, direction="higher"),
+        Component(RANK_1, direction="higher"),
+        Component(EQUAL_ERROR),
+        Component(D_PRIME, direction="higher"),
+        Component(OWN_MEAN, direction="none"),
+        Component(OWN_LOWER, direction="none"),
+        Component(EVERY_MEAN, direction="none"),
+        Component(EVERY_UPPER, direction="none"),
+    ),
+    library="dlib",
+    version=version("dlib-bin"),
+    parameters={**PARAMETERS, "similarity": "cosine", "impostors": "photographs of all other subjects of the set"},
+    spaces=frozenset({"image"}),
+    describe=_describe,
+    gather=gather_impostors,
+    weights=loaded_weights,
+)
