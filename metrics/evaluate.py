@@ -2,63 +2,59 @@
 
 Result and reference pair by id: method, protocol, subject. The reference is the photograph, and the truth besides
 where the subject has one; metrics against the truth give no row for the others. A row carries all that identifies its
-value; where a value could not be had, ``value`` is empty and ``reason`` says why. A row belongs to one very result
-(``result``, the hash of its ``result.json``) and one version of the metric; when either changes the value is measured
-anew. The file is rewritten whole and atomically after every subject, so a killed evaluation goes on where it was.
+value; where a value could not be had, ``value`` is empty and ``reason`` says why. Only what is missing or out of date
+is measured (``metrics.freshness``), one subject under one protocol after the other (``metrics.measurement``), and a
+killed evaluation goes on where it was (``metrics.journal``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from metrics import METRICS
-from metrics.contract import Component, Judged, Metric, Reference
-from metrics.pairs import Pair, open_pair, spaces_of, view_of
-from recon.errors import InputError, MesofaceError
-from recon.runs.config import default_jobs
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics import SET_METRICS
+from metrics.comparison import Gap
+from metrics.contract import SetMetric
+from metrics.descriptors import identity_of, lacking, remove_vanished, set_rows
+from metrics.freshness import NOT_APPLICABLE, Ledger, Present, scan
+from metrics.journal import Journal
+from metrics.known import all_names, check_names, load_metrics
+from metrics.measurement import Cell, Made, MeasureOrder, MeasureTask, prepare
+from metrics.pairs import Look
+from metrics.rows import read_rows as read_rows
+from recon.errors import UsageError
+from recon.runs.config import default_jobs, resolve_device
 from recon.runs.folder import ResultKey, RunFolder
 from recon.runs.lock import locked
-from recon.storage import atomic_path
-from recon.worker_pool import Died, Report, Reported, work_through
+from recon.worker_pool import Died, Reported, work_through
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-COLUMNS = (
-    "method",
-    "protocol",
-    "subject",
-    "space",
-    "view",
-    "region",
-    "metric",
-    "value",
-    "reason",
-    "unit",
-    "direction",
-    "family",
-    "library",
-    "version",
-    "parameters",
-    "size",
-    "result",
-)
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class EvaluationTask:
-    """Results of one subject that lack values, each with the names of the metrics to measure."""
+class Choice:
+    """What is to be measured; empty means all.
 
-    folder: Path
-    subject: str
-    work: tuple[tuple[ResultKey, tuple[str, ...]], ...]
+    Attributes:
+        metrics: registry names.
+        methods, protocols, subjects: of the run.
+        again: measure anew what is up to date.
+    """
+
+    metrics: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    again: bool = False
+
+    def takes(self, key: ResultKey) -> bool:
+        """Whether a result is among those to be measured."""
+        pairs = ((self.methods, key.method), (self.protocols, key.protocol), (self.subjects, key.subject))
+        return all(not chosen or name in chosen for chosen, name in pairs)
 
 
 @dataclass(frozen=True)
@@ -66,238 +62,175 @@ class Evaluation:
     """What measuring gave.
 
     Attributes:
-        measured: results measured now.
+        measured: results looked at now.
+        values: rows made now.
+        rows: rows of the table.
         problems: what could not be measured, in words, each naming its result.
+        absent: metrics whose weights are absent, and why.
+        gaps: results that are missing beside others of the same subject and protocol.
+        notes: what else the user should know.
     """
 
     measured: int
+    values: int
+    rows: int
     problems: tuple[str, ...]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether something is missing that should be there: a value, or a result that the method applies to."""
+        return bool(self.problems) or any(not gap.reason.startswith(NOT_APPLICABLE) for gap in self.gaps)
 
 
 def evaluate(
     folder: RunFolder,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
     metrics: Sequence[str] | None = None,
     jobs: int | None = None,
+    device: str = "auto",
+    choice: Choice | None = None,
 ) -> Evaluation:
     """Bring ``metrics.parquet`` up to date with the results.
 
     Args:
-        metrics: registry names; all if None.
-        jobs: worker processes; None for as many as the machine allows.
+        metrics: registry names; all if None. A short form of ``choice``.
+        jobs: worker processes; None for one on a GPU, else for as many as the machine allows.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        choice: which results and metrics.
 
     Raises:
-        UsageError: no run folder, an unknown metric, or another process is measuring.
-        StorageError: the disk is full.
+        UsageError: no run folder, an unknown name, or another process is measuring.
+        InputError: the table is damaged.
+        StorageError: the disk is full; what was measured is kept.
     """
-    names = list(metrics or METRICS.names())
-    for name in names:
-        METRICS.get(name)
+    chosen = choice or Choice(metrics=tuple(metrics or ()))
+    check_names(chosen.metrics)
+    _check_choice(chosen, folder)
     with locked(folder.metrics_lock, f"'{folder.metrics}'"):
-        present = {(key, result_identity(folder, key)) for key, _ in folder.results()}
-        rows = _still_valid(read_rows(folder), present)
-        tasks = _missing(folder, rows, names)
-        total = sum(len(task.work) for task in tasks)
-        workers = min(jobs or default_jobs(len(tasks) or 1), max(1, len(tasks)))
-        threads = max(1, (os.cpu_count() or 1) // workers)
-        problems: list[str] = []
-        done = 0
+        return _Evaluator(folder, chosen, progress).carry_out(jobs, device)
+
+
+def _check_choice(choice: Choice, folder: RunFolder) -> None:
+    config = folder.read_config()
+    for noun in ("methods", "protocols", "subjects"):
+        for name in getattr(choice, noun):
+            if name not in config[noun]:
+                known = ", ".join(config[noun])
+                raise UsageError(f"this run has no {noun.removesuffix('s')} '{name}'; it has {known}.")
+
+
+class _Evaluator:
+    """One evaluation of one run."""
+
+    def __init__(self, folder: RunFolder, choice: Choice, progress: Progress) -> None:
+        self.folder, self.choice, self.progress = folder, choice, progress
+        self.known, self.problems = load_metrics(choice.metrics or all_names())
+        self.sets = {name: one for name, one in self.known.items() if isinstance(one.metric, SetMetric)}
+        self.scan = scan(folder)
+        everything = choice.again and choice == Choice(again=True)
+        self.journal = Journal(folder, start_anew=everything)
+        self.values = self.measured = 0
+
+    def carry_out(self, jobs: int | None, device: str) -> Evaluation:
+        """Drops what is out of date, measures what is missing, gathers the sets."""
+        tasks = self._tasks()
         if tasks:  # or a program that only reads would be told of work that there is not
-            progress("measuring", done, total)
-        for event in work_through(tasks, _prepare, None, jobs=workers, threads=threads):
+            self._work(tasks, jobs, device)
+        self._gather()
+        self.journal.merge()
+        return Evaluation(
+            measured=self.measured,
+            values=self.values,
+            rows=len(self.journal.frame),
+            problems=tuple(dict.fromkeys(self.problems)),
+            absent={name: one.absent for name, one in self.known.items() if one.absent},
+            gaps=tuple(gap for gap in self.scan.gaps
+                       if self.choice.takes(ResultKey(gap.method, gap.protocol, gap.subject))),
+            notes=self.scan.notes,
+        )  # fmt: skip
+
+    def _tasks(self) -> list[MeasureTask]:
+        present, frame = self.scan.present, self.journal.frame
+        others = set(all_names()) - set(self.known)
+        broken = set(self.choice.metrics or all_names()) - set(self.known)
+        ledger = Ledger(frame, present, self.known, trusted=others - broken)
+        missing = ledger.missing(self.known, self.choice.takes, self.choice.again)
+        keep = ledger.valid.copy()
+        own = keep & (ledger.family >= 0)
+        keep[own] = ~missing[ledger.place[own], ledger.family[own]]
+        # Whether rows of sets are up to date shows when everything is described.
+        sets = [*self.sets, *(name for name in others - broken if name in SET_METRICS)]
+        keep |= np.asarray(frame["family"].isin(sets).to_numpy(), bool)
+        self.journal.keep(keep)
+        return _grouped(present, ledger.families, missing, self._to_describe())
+
+    def _to_describe(self) -> dict[int, dict[str, str]]:
+        """By index into the present results: the metrics of sets that lack descriptors, with their identity."""
+        index = {id(one): number for number, one in enumerate(self.scan.present)}
+        wanted = [one for one in self.scan.present if self.choice.takes(one.key)]
+        found: dict[int, dict[str, str]] = {}
+        for name, one in self.sets.items():
+            if not one.absent:
+                for result in wanted if self.choice.again else lacking(self.folder, wanted, one):
+                    found.setdefault(index[id(result)], {})[name] = identity_of(result, one)
+        return found
+
+    def _work(self, tasks: Sequence[MeasureTask], jobs: int | None, device: str) -> None:
+        device = resolve_device(device)
+        most = default_jobs(len(tasks)) if device == "cpu" else 1
+        workers = min(jobs or most, len(tasks))
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        absent = {name: one.absent for name, one in self.known.items() if one.absent}
+        order = MeasureOrder(self.folder.path, device, absent)
+        total = sum(task.results for task in tasks)
+        self.progress("measuring", 0, total)
+        for event in work_through(tasks, prepare, order, jobs=workers, threads=threads):
             if isinstance(event, Died):
-                problems.append(f"{event.task.subject}: {event.reason}")
+                self.problems.append(f"{event.task.subject} · {event.task.protocol}: {event.reason}")
                 continue
             if not isinstance(event, Reported):
                 continue
-            found = event.content
-            remade = {(row["method"], row["protocol"], row["subject"], row["family"]) for row in found}
-            rows = [r for r in rows if (r["method"], r["protocol"], r["subject"], r["family"]) not in remade] + found
-            problems += [_named(row) for row in found if row["space"] == ""]
-            _write_rows(folder, rows)
-            done += len(event.task.work)
-            progress("measuring", done, total)
-        if not tasks:
-            _write_rows(folder, rows)
-    return Evaluation(done, tuple(dict.fromkeys(problems)))
+            made: Made = event.content
+            self.journal.add(made.rows)
+            self.problems += made.problems
+            self.values += len(made.rows)
+            self.measured += event.task.results
+            self.progress("measuring", self.measured, total)
+        self.journal.merge()
+
+    def _gather(self) -> None:
+        present, frame = self.scan.present, self.journal.frame
+        remove_vanished(self.folder, present)
+        if not self.sets:
+            return
+        # A set of which only some members were asked for has no value yet.
+        partial = bool(self.choice.methods or self.choice.protocols or self.choice.subjects)
+        stay, rows, problems = set_rows(self.folder, frame, present, self.sets, self.choice.again, not partial)
+        own = np.asarray(frame["family"].isin(list(self.sets)).to_numpy(), bool)
+        self.journal.keep(stay | ~own)
+        self.journal.add(rows)
+        self.values += len(rows)
+        self.problems += problems
 
 
-def _named(row: Mapping[str, Any]) -> str:
-    return f"{row['subject']} · {row['protocol']} · {row['method']}: {row['reason']}"
-
-
-def result_identity(folder: RunFolder, key: ResultKey) -> str:
-    """Hash of ``result.json``, which itself holds the hashes of the result's files."""
-    return hashlib.sha256((folder.result(key) / "result.json").read_bytes()).hexdigest()[:16]
-
-
-def read_rows(folder: RunFolder) -> list[dict[str, Any]]:
-    """All rows of ``metrics.parquet``; none if it is absent.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    import pandas as pd
-
-    if not folder.metrics.is_file():
-        return []
-    try:
-        frame = pd.read_parquet(folder.metrics)
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise InputError(
-            f"'{folder.metrics}' cannot be read ({error}): delete it, the values are measured again."
-        ) from error
-    if set(COLUMNS) - set(frame.columns):
-        raise InputError(f"'{folder.metrics}' lacks columns of this version: delete it, the values are measured again.")
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def rows_as_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as a table, in the order of :data:`COLUMNS`, sorted so that equal contents give equal files."""
-    import pandas as pd
-
-    frame = pd.DataFrame(list(rows), columns=list(COLUMNS))
-    frame["value"] = frame["value"].astype("float64")
-    frame["size"] = frame["size"].astype("int64")
-    order = ["protocol", "space", "region", "family", "metric", "method", "subject"]
-    return frame.sort_values(order, kind="stable").reset_index(drop=True)
-
-
-def _write_rows(folder: RunFolder, rows: Iterable[Mapping[str, Any]]) -> None:
-    with atomic_path(folder.metrics) as temporary:
-        rows_as_frame(rows).to_parquet(temporary, index=False)
-
-
-def _identity_of(metric: Metric) -> tuple[str, str, str]:
-    parameters = dict(metric.parameters)
-    if metric.reference != "photograph":
-        parameters["reference"] = metric.reference
-    return metric.library, metric.version, json.dumps(parameters, sort_keys=True, ensure_ascii=False)
-
-
-def _still_valid(rows: list[dict[str, Any]], present: set[tuple[ResultKey, str]]) -> list[dict[str, Any]]:
-    """Rows whose result is still the one that was measured, by the metric that is still the same."""
-    versions = {name: _identity_of(METRICS.get(name)) for name in METRICS.names()}
+def _grouped(
+    present: Sequence[Present],
+    families: Sequence[str],
+    missing: NDArray[np.bool_],
+    describes: Mapping[int, Mapping[str, str]],
+) -> list[MeasureTask]:
+    """What is missing by subject and protocol, then by look, then by method."""
+    tasks: dict[tuple[str, str], dict[Look, dict[str, Cell]]] = {}
+    for index in sorted({*np.flatnonzero(missing.any(axis=1)).tolist(), *describes}):
+        one = present[index]
+        names = tuple(name for name, lacks in zip(families, missing[index], strict=True) if lacks)
+        cell = Cell(one.result, one.reference_record, names, describes.get(index, {}))
+        looks = tasks.setdefault((one.key.subject, one.key.protocol), {})
+        looks.setdefault(one.look, {})[one.key.method] = cell
     return [
-        row
-        for row in rows
-        if (ResultKey(row["method"], row["protocol"], row["subject"]), row["result"]) in present
-        and versions.get(row["family"]) == (row["library"], row["version"], row["parameters"])
+        MeasureTask(subject, protocol, tuple(sorted(looks.items(), key=lambda item: item[0])))
+        for (subject, protocol), looks in sorted(tasks.items())
     ]
-
-
-def _missing(folder: RunFolder, rows: list[dict[str, Any]], names: list[str]) -> list[EvaluationTask]:
-    # A row without a space says that the result could not be paired: it is tried again.
-    have = {(r["method"], r["protocol"], r["subject"], r["family"]) for r in rows if r["space"]}
-    by_subject: dict[str, list[tuple[ResultKey, tuple[str, ...]]]] = {}
-    for key, _ in folder.results():
-        lacking = tuple(
-            name
-            for name in names
-            if (key.method, key.protocol, key.subject, name) not in have and _spaces(folder, key, name)
-        )
-        if lacking:
-            by_subject.setdefault(key.subject, []).append((key, lacking))
-    return [EvaluationTask(folder.path, subject, tuple(work)) for subject, work in sorted(by_subject.items())]
-
-
-def _prepare(_: None) -> Callable[[EvaluationTask, Report], None]:
-    return _measure_subject
-
-
-def _measure_subject(task: EvaluationTask, report: Report) -> None:
-    folder = RunFolder(task.folder)
-    rows: list[dict[str, Any]] = []
-    for key, names in task.work:
-        rows += measure_result(folder, key, names)
-    report(rows)
-
-
-def _spaces(folder: RunFolder, key: ResultKey, name: str) -> frozenset[str]:
-    """Where the metric ``name`` has something to compare the result with; empty where it does not apply."""
-    metric = METRICS.get(name)
-    return metric.spaces & spaces_of(folder, key.subject, metric.reference)
-
-
-def measure_result(folder: RunFolder, key: ResultKey, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of one result for the metrics ``names``; where it cannot be paired, one row a metric with the reason."""
-    result = result_identity(folder, key)
-    opened: dict[tuple[str, str], Pair | MesofaceError] = {}
-    rows: list[dict[str, Any]] = []
-    for name in names:
-        metric = METRICS.get(name)
-        pairs: dict[str, Pair] = {}
-        # A metric is measured in all of its spaces or in none, so that a row means that nothing of it is missing.
-        error: MesofaceError | None = None
-        for space in sorted(_spaces(folder, key, name)):
-            place = (metric.reference, space)
-            if place not in opened:
-                opened[place] = _opened(folder, key, metric.reference, space)
-            found = opened[place]
-            if isinstance(found, Pair):
-                pairs[space] = found
-            else:
-                error = error or found
-        if error is not None:
-            rows += [_row(key, result, name, "", "", component, 0, None, str(error)) for component in metric.components]
-            continue
-        rows += [row for space, pair in pairs.items() for row in _measured(key, result, name, space, pair)]
-    return rows
-
-
-def _opened(folder: RunFolder, key: ResultKey, reference: Reference, space: str) -> Pair | MesofaceError:
-    try:
-        return open_pair(folder, key, reference, space)
-    except MesofaceError as error:
-        return error
-
-
-def _measured(key: ResultKey, result: str, name: str, space: str, pair: Pair) -> list[dict[str, Any]]:
-    metric = METRICS.get(name)
-    rows: list[dict[str, Any]] = []
-    known: dict[bytes, Sequence[float]] = {}
-    for region, demanded in pair.regions.items():
-        # Where nothing is withheld, "visible" and "all" are the same texels: measured once.
-        same = demanded.tobytes()
-        if same not in known:
-            judged = Judged(pair.result, pair.reference, demanded, demanded & pair.vouched, pair.whole)
-            known[same] = metric.measure([judged], "cpu")[0]
-        for component, value in zip(metric.components, known[same], strict=True):
-            places = f"{int(demanded.sum())} {'vertices' if space == 'shape' else 'pixels'}"
-            reason = "" if math.isfinite(value) else f"not defined on this region of {places}"
-            rows.append(_row(key, result, name, space, region, component, len(pair.result), value, reason))
-    return rows
-
-
-def _row(
-    key: ResultKey,
-    result: str,
-    family: str,
-    space: str,
-    region: str,
-    component: Component,
-    size: int,
-    value: float | None,
-    reason: str,
-) -> dict[str, Any]:
-    metric = METRICS.get(family)
-    library, version, parameters = _identity_of(metric)
-    return {
-        "method": key.method,
-        "protocol": key.protocol,
-        "subject": key.subject,
-        "space": space,
-        "view": view_of(space),
-        "region": region,
-        "metric": component.name,
-        "value": float("nan") if reason or value is None else float(value),
-        "reason": reason,
-        "unit": component.unit,
-        "direction": component.direction,
-        "family": family,
-        "library": library,
-        "version": version,
-        "parameters": parameters,
-        "size": size,
-        "result": result,
-    }

@@ -18,14 +18,19 @@ reference          ``photograph`` or ``truth``
 colour_space       of the arrays that were measured: ``sRGB``; empty for shapes
 net, weights       network and sha256 of its loaded tensors; empty where none is used
 width, height      of the pictures compared, in pixels or texels (a shape: vertices and 1)
-result             first 16 digits of the sha256 of ``result.json`` (a set: of all of them)
+result             16 digits of the sha256 of ``result.json`` and of files changed after it (a set: of all results)
+reference_record   likewise of ``reference.json``, with the photograph or the truth; empty for a set
 result_image       sha256 of the file that was measured; likewise ``reference_image``; empty for a set
 =================  =====================================================================================================
+
+A reason begins with :data:`NOT_DEFINED` where the metric has no number for such a region, and with
+:data:`NOT_COMPUTED` where its weights are absent; any other reason is a failure, which the next evaluation tries again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recon.errors import InputError
@@ -37,6 +42,9 @@ if TYPE_CHECKING:
 
 WHOLE_SET = "*"
 """The subject of a row that belongs to all subjects together."""
+
+NOT_DEFINED = "not defined"
+NOT_COMPUTED = "not computed: "
 
 NUMBERS = {"value": "float64", "width": "int32", "height": "int32"}
 COLUMNS = (
@@ -62,6 +70,7 @@ COLUMNS = (
     "width",
     "height",
     "result",
+    "reference_record",
     "result_image",
     "reference_image",
 )
@@ -77,27 +86,31 @@ def read_frame(folder: RunFolder, columns: Iterable[str] | None = None) -> pd.Da
     Raises:
         InputError: the file is damaged, or of another version of mesoface.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     wanted = list(COLUMNS if columns is None else columns)
     if not folder.metrics.is_file():
         return rows_as_frame([])[wanted]
+    return read_table(folder.metrics, wanted, f"'mesoface metrics {folder.path}' measures again")
+
+
+def read_table(path: Path, columns: Iterable[str], mend: str) -> pd.DataFrame:
+    """A file that :func:`write_frame` wrote, with text as categories.
+
+    Raises:
+        InputError: the file is damaged, or of another version of mesoface; ``mend`` says what happens once it is gone.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = list(columns)
     try:
-        present = set(pq.read_schema(folder.metrics).names)
+        present = set(pq.read_schema(path).names)
         if not set(COLUMNS) - present:
-            table = pq.read_table(
-                folder.metrics, columns=wanted, read_dictionary=[c for c in wanted if c not in NUMBERS]
-            )
+            text = [name for name in wanted if name not in NUMBERS]
+            table = pq.read_table(path, columns=wanted, read_dictionary=text)
     except (OSError, pa.ArrowException) as error:
-        raise InputError(
-            f"'{folder.metrics}' cannot be read ({error}): delete it, 'mesoface metrics {folder.path}' measures again."
-        ) from error
+        raise InputError(f"'{path}' cannot be read ({error}): delete it, {mend}.") from error
     if set(COLUMNS) - present:
-        raise InputError(
-            f"'{folder.metrics}' lacks columns of this version: delete it, 'mesoface metrics {folder.path}' measures "
-            "again."
-        )
+        raise InputError(f"'{path}' lacks columns of this version: delete it, {mend}.")
     frame: pd.DataFrame = table.to_pandas()
     return frame
 
@@ -116,11 +129,36 @@ def rows_as_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows as a table, in the order of :data:`COLUMNS`, sorted so that equal contents give equal files."""
     import pandas as pd
 
-    frame = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(NUMBERS)
-    return frame.sort_values(ORDER, kind="stable").reset_index(drop=True)
+    return in_order(pd.DataFrame(list(rows), columns=list(COLUMNS)))
+
+
+def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with text as categories in alphabetical order and its rows sorted by :data:`ORDER`."""
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    for name in COLUMNS:
+        if name in NUMBERS:
+            columns[name] = frame[name].astype(NUMBERS[name])  # type: ignore[call-overload]
+            continue
+        column = frame[name]
+        if not isinstance(column.dtype, pd.CategoricalDtype):
+            column = column.astype("str").astype("category")
+        used = column.cat.remove_unused_categories()
+        columns[name] = used.cat.set_categories(sorted(used.cat.categories))
+    ordered = pd.DataFrame(columns, index=frame.index)
+    return ordered.sort_values(ORDER, kind="stable").reset_index(drop=True)
 
 
 def write_rows(folder: RunFolder, rows: Iterable[Mapping[str, Any]]) -> None:
     """Replace ``metrics.parquet``, atomically."""
-    with atomic_path(folder.metrics) as temporary:
-        rows_as_frame(rows).to_parquet(temporary, index=False)
+    write_frame(folder.metrics, rows_as_frame(rows))
+
+
+def write_frame(path: Path, frame: pd.DataFrame) -> None:
+    """A table that :func:`in_order` gave as a file, atomically; equal tables give equal bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), temporary)

@@ -220,7 +220,7 @@ def carry_out(config: RunConfig, quiet: bool, as_json: bool, sheet: Path | None 
         be_quiet()
     with stages() as progress:
         summary = execute(config, progress)
-        evaluation = evaluate(summary.folder, progress, jobs=config.jobs)
+        evaluation = evaluate(summary.folder, progress, jobs=config.jobs, device=config.device)
         # Path tracing may take longer than all else; the numbers are safe by then.
         pictures = draw_views(config, progress, summary.subjects)
         if sheet is not None:

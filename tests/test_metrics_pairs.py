@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
+from evaluation_toy import in_this_process, silent
 from texture_toy import face, known_fit
 
-from metrics.compare import compare, headline, print_tables
-from metrics.evaluate import evaluate, read_rows
+from metrics.evaluate import evaluate
+from metrics.rows import read_rows
 from recon.images import write_png
 from recon.rendering.scene import Scene
 from recon.runs.folder import FORMAT, ResultKey, RunFolder, file_hashes
 from recon.runs.views import write_head
 from recon.storage import write_json, write_npy
-from tests.test_compare import in_this_process, silent
 
 SIZE = 96
 PROTOCOLS = ("identity", "occlude:right")
@@ -158,10 +155,9 @@ def test_who_has_no_truth_has_no_row_and_nothing_is_measured_twice(run: RunFolde
     written = run.metrics.read_bytes()
     assert evaluate(run, silent).measured == 0
     assert run.metrics.read_bytes() == written
-    against = [row for row in read_rows(run) if "truth" in row["metric"]]
+    against = [row for row in read_rows(run) if row["reference"] == "truth"]
     assert {row["subject"] for row in against} == {"anna"}
-    assert all(json.loads(row["parameters"])["reference"] == "truth" for row in against)
-    assert all("reference" not in json.loads(row["parameters"]) for row in read_rows(run) if row not in against)
+    assert {row["metric"] for row in against} == {row["metric"] for row in read_rows(run) if "truth" in row["metric"]}
 
 
 def test_a_truth_that_comes_later_is_measured_then(run: RunFolder) -> None:
@@ -172,27 +168,6 @@ def test_a_truth_that_comes_later_is_measured_then(run: RunFolder) -> None:
     away.rename(run.reference("anna") / "truth_vertices.npy")
     assert evaluate(run, silent).measured == 4
     assert values(run, space="shape")
-
-
-def test_tables_state_the_reference_the_best_and_their_own_number_of_people(run: RunFolder) -> None:
-    evaluate(run, silent)
-    table = compare(run)
-    counts = {(row["reference"], row["n"]) for row in table}
-    assert counts == {("photograph", 2), ("truth", 1)}
-    best = {(row["metric"], row["method"]) for row in table if row["best"] and row["reference"] == "truth"}
-    assert {(TRUE, "true"), (RIGID, "true"), ("ITA error (truth)", "true")} <= best
-    assert {row["region"] for row in headline(table) if row["space"] == "shape"} == {"face"}
-    stream = io.StringIO()
-    print_tables(table, Console(file=stream, width=200, no_color=True))
-    text = stream.getvalue()
-    for title in ("identity · albedo · skin/all", "identity · albedo against the truth · skin/all",
-                  "occlude:right · albedo against the truth · skin/withheld",
-                  "identity · head against the truth · face"):  # fmt: skip
-        assert title in text.splitlines()
-    (line,) = [line for line in text.split("identity · head against the truth · face")[1].splitlines()
-               if line.startswith("true")][:1]  # fmt: skip
-    assert line.split()[-1] == "1"
-    assert {row["metric"] for row in compare(run, spaces=["shape"])} == {SIMILARITY, RIGID}
 
 
 @pytest.mark.parametrize(
