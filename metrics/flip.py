@@ -100,8 +100,8 @@ def _flip(judged: Judged, pixels_per_degree: float) -> float:
 
     def make() -> NDArray[np.float32]:
         inside = known[rows, columns]
-        pictures = (picture[rows, columns] for picture in (judged.result, judged.reference))
-        return flip_map(*(filled(picture, inside) for picture in pictures), pixels_per_degree)
+        result, reference = (filled(side[rows, columns], inside) for side in (judged.result, judged.reference))
+        return flip_map(result, reference, pixels_per_degree)
 
     seen = judged.of_result.get((*pair_key("flip", judged, known), pixels_per_degree), make)
     return float(seen[counted[rows, columns]].mean(dtype=np.float64))

@@ -92,8 +92,8 @@ def _ssim(judged: Judged) -> float:
 
     def make() -> NDArray[np.float32]:
         inside = known[rows, columns]
-        pictures = (picture[rows, columns] for picture in (judged.result, judged.reference))
-        return ssim_map(*(filled(picture, inside) for picture in pictures))
+        result, reference = (filled(side[rows, columns], inside) for side in (judged.result, judged.reference))
+        return ssim_map(result, reference)
 
     similarity = judged.of_result.get(pair_key("ssim", judged, known), make)
     return float(similarity[counted[rows, columns]].mean(dtype=np.float64))
