@@ -219,13 +219,15 @@ def equal_error_rate(own: NDArray[np.floating], impostor: NDArray[np.floating]) 
         own, impostor: ``(N,)``, ``(M,)`` similarities; whoever reaches the threshold is accepted.
 
     Returns:
-        The mean of both shares at the observed threshold where they differ least.
+        Where both shares meet, linear between observed thresholds.
     """
     thresholds = np.unique(np.concatenate([own, impostor, [np.inf]]))
     refused = np.searchsorted(np.sort(own), thresholds, side="left") / len(own)
     accepted = 1.0 - np.searchsorted(np.sort(impostor), thresholds, side="left") / len(impostor)
-    best = int(np.abs(refused - accepted).argmin())
-    return float((refused[best] + accepted[best]) / 2)
+    apart = refused - accepted  # rises from -1 to 1
+    after = int(np.searchsorted(apart, 0.0, side="left"))
+    part = -apart[after - 1] / (apart[after] - apart[after - 1])
+    return float(refused[after - 1] + part * (refused[after] - refused[after - 1]))
 
 
 MEAN, UPPER, MARGIN = "impostor similarity (mean)", "impostor similarity (95th percentile)", "identity margin"
