@@ -10,6 +10,7 @@ from metrics.comparison import Comparison, Place, Standing
 from metrics.report.layout import decimals, headline_and_further, shown
 from metrics.report.sources import Sources
 from metrics.report.thumbnails import Pictures, Thumbnail, absent
+from metrics.rows import WHOLE_SET
 
 # What people notice comes first; where weights were absent, the next.
 HEADLINES = ("lpips", "dists", "flip", "ssim", "psnr")
@@ -67,7 +68,7 @@ def headline_place(comparison: Comparison, protocol: str, metric: str | None = N
         for table in headline_and_further(comparison)[0]
         for place in table.places
         if place.protocol == protocol and not place.group and place.direction != "none" and place.space != "shape"
-        and any((cell := table.cells.get((method, place))) is not None and cell.values for method in table.methods)
+        and any(_of_people(cell) for method in table.methods if (cell := table.cells.get((method, place))))
     ]  # fmt: skip
     # Where skin was withheld, what was made up is what matters; a view is nearer to what people see than a map.
     places.sort(key=lambda place: (place.region == "skin/visible", place.space != "image", place.reference == "truth"))
@@ -76,6 +77,11 @@ def headline_place(comparison: Comparison, protocol: str, metric: str | None = N
             if wanted and (wanted.lower() in place.metric.lower() or wanted.lower() in place.family.lower()):
                 return place
     return places[0] if places else None
+
+
+def _of_people(standing: Standing) -> bool:
+    """Whether people have values, and not only all of them together."""
+    return bool(set(standing.values) - {WHOLE_SET})
 
 
 def loss(value: float, direction: str) -> float:
@@ -87,19 +93,24 @@ def loss(value: float, direction: str) -> float:
 
 def chosen_people(standings: Sequence[Standing], worst: int) -> dict[str, str]:
     """Subjects and why they are shown: the ``worst`` of each method, and one at the median of the first method."""
-    why: dict[str, list[str]] = {}
+    why: dict[str, dict[str, list[str]]] = {}
     for standing in standings:
         values, direction = standing.values, standing.place.direction
         ranked = sorted(values, key=lambda name: (-loss(values[name], direction), name))
         for position, subject in enumerate(ranked[: worst if len(ranked) > 1 else 0]):
             words = "worst" if position == 0 else f"{_ordinal(position + 1)} worst"
-            why.setdefault(subject, []).append(f"{words} for {standing.method}")
+            why.setdefault(subject, {}).setdefault(words, []).append(standing.method)
     first = next((standing for standing in standings if standing.values), None)
     if first is not None:
         middle = sorted(first.values, key=lambda name: (abs(first.values[name] - first.median), name))
         typical = next((name for name in middle if name not in why), middle[0])
-        why.setdefault(typical, []).append(f"typical for {first.method}")
-    return {subject: ", ".join(words) for subject, words in why.items()}
+        why.setdefault(typical, {})["typical"] = [first.method]
+    return {
+        subject: "; ".join(
+            f"{words} for {', '.join(methods)}" for words, methods in sorted(found.items(), reverse=True)
+        )
+        for subject, found in why.items()
+    }
 
 
 def _ordinal(number: int) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from metrics.comparison import Comparison, Contrast, Place, Standing
+from metrics.comparison import Comparison, Contrast, Place, Sensitivity, Standing
 from metrics.report.layout import (
     Block,
     as_pair,
+    by_pair,
     chosen_pairs,
-    contrasts_by_pair,
     decimals,
     heading,
     headline_and_further,
@@ -22,8 +21,7 @@ from metrics.report.layout import (
     shown_p,
 )
 from metrics.report.plots import Bar, Box, Line, box_plot, interval_plot, line_plot
-from recon.data.protocols import parse_protocol
-from recon.errors import UsageError
+from metrics.rows import WHOLE_SET
 
 MOST_POINTS = 30_000
 """More points than this make a page of megabytes: then only those beyond the whiskers are drawn."""
@@ -49,11 +47,19 @@ class Card:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """One metric by an attribute of the subjects, under one protocol."""
+    """One metric by group of subjects, under one protocol."""
 
     title: str
     figure: str
-    gaps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Strength:
+    """One metric against the strength of a protocol: ``words`` says the methods' slopes."""
+
+    title: str
+    figure: str
+    words: str
 
 
 def cards(comparison: Comparison, hues: Mapping[str, int], pairs: Sequence[tuple[str, str]] = ()) -> list[Card]:
@@ -65,7 +71,7 @@ def cards(comparison: Comparison, hues: Mapping[str, int], pairs: Sequence[tuple
         for place in table.places:
             gathered.setdefault((table.block.looked_at, heading(place)), []).append(place)
     by_place = _by_place(comparison.standings)
-    contrasts = contrasts_by_pair(comparison)
+    contrasts = by_pair(comparison.contrasts)
     points = sum(len(s.values) for places in gathered.values() for place in places for s in by_place[place])
     opened: dict[str, int] = {}
     found = []
@@ -106,8 +112,8 @@ def _boxes(
 ) -> str:
     panels = {
         _panel(place): [
-            Box(s.method, hues[s.method], s.values, s.median, s.q25, s.q75)
-            for s in by_place[place]
+            _box(standing, hues[standing.method])
+            for standing in by_place[place]
         ]
         for place in places
     }  # fmt: skip
@@ -120,6 +126,13 @@ def _boxes(
         logarithmic=ratio,
         all_points=all_points,
     )
+
+
+def _box(standing: Standing, hue: int) -> Box:
+    if WHOLE_SET in standing.values:
+        value = standing.values[WHOLE_SET]
+        return Box(standing.method, hue, {"all people together": value}, value, value, value)
+    return Box(standing.method, hue, standing.values, standing.median, standing.q25, standing.q75)
 
 
 def _differences(
@@ -164,37 +177,27 @@ def _bar(contrast: Contrast, digits: int, hues: Mapping[str, int]) -> Bar:
 
 
 def breakdowns(comparison: Comparison, hues: Mapping[str, int], headlines: Mapping[str, Place]) -> list[Breakdown]:
-    """The headline metric of each protocol by group, for each attribute that the comparison has groups of.
+    """The headline metric of each protocol by group, where the comparison has groups.
 
     Args:
         headlines: the place that decides, by protocol.
     """
     found = []
-    for protocol, headline in headlines.items():
-        grouped: dict[str, dict[str, list[Standing]]] = {}
+    for headline in headlines.values():
+        groups: dict[str, list[Standing]] = {}
         for standing in comparison.standings:
-            place = standing.place
-            if place.group and Block.of(place).protocol == protocol and _alike(place, headline):
-                attribute, _, value = place.group.partition("=")
-                grouped.setdefault(attribute, {}).setdefault(value, []).append(standing)
-        for attribute, groups in grouped.items():
-            panels = {
-                f"{attribute} {value} (n = {max(s.mean.n for s in standings)})": [
-                    _mean_bar(standing, hues) for standing in standings
-                ]
-                for value, standings in groups.items()
-            }
-            axis = f"mean {_axis(headline)}"
-            figure = interval_plot(panels, name=f"{headline.metric} by {attribute}", axis=axis, zero=None)
-            if figure:
-                title = f"{heading(headline)} by {attribute} · {_panel(headline)}"
-                found.append(Breakdown(title, figure, tuple(_gaps(groups, headline))))
+            if standing.place.group and replace(standing.place, group="") == headline:
+                groups.setdefault(standing.place.group, []).append(standing)
+        panels = {
+            f"{group.replace('=', ' ')} (n = {max(s.mean.n for s in standings)})": [
+                _mean_bar(standing, hues) for standing in standings
+            ]
+            for group, standings in groups.items()
+        }
+        figure = interval_plot(panels, name=f"{headline.metric} by group", axis=f"mean {_axis(headline)}", zero=None)
+        if figure:
+            found.append(Breakdown(f"{heading(headline)} · {_panel(headline)}", figure))
     return found
-
-
-def _alike(place: Place, other: Place) -> bool:
-    names = ("protocol", "space", "view", "region", "reference", "metric")
-    return all(getattr(place, name) == getattr(other, name) for name in names)
 
 
 def _mean_bar(standing: Standing, hues: Mapping[str, int]) -> Bar:
@@ -204,67 +207,34 @@ def _mean_bar(standing: Standing, hues: Mapping[str, int]) -> Bar:
                hues[standing.method])  # fmt: skip
 
 
-def _gaps(groups: Mapping[str, Sequence[Standing]], place: Place) -> list[str]:
-    """How far the group that a method serves best lies from the one that it serves worst, a sentence a method."""
-    sentences = []
-    methods = dict.fromkeys(standing.method for standings in groups.values() for standing in standings)
-    for method in methods:
-        means = {
-            value: standing.mean.value
-            for value, standings in groups.items()
-            for standing in standings
-            if standing.method == method and math.isfinite(standing.mean.value)
-        }
-        if len(means) > 1:
-            low, high = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
-            digits = decimals(list(means.values()))
-            unit = f" {place.unit}" if place.unit else ""
-            sentences.append(
-                f"{method}: {shown(means[high] - means[low], digits)}{unit} between {low} "
-                f"({shown(means[low], digits)}) and {high} ({shown(means[high], digits)})"
-            )
-    return sentences
-
-
-def strengths(comparison: Comparison, hues: Mapping[str, int], headlines: Mapping[str, Place]) -> list[tuple[str, str]]:
-    """The headline metric against the strength of a protocol that was run at several, each as title and SVG."""
-    kinds: dict[str, list[tuple[float, str]]] = {}
-    for name in comparison.protocols:
-        try:
-            protocol = parse_protocol(name)
-            kinds.setdefault(protocol.kind, []).append((float(protocol.argument), name))
-        except (UsageError, ValueError):  # a protocol without a strength
-            continue
+def strengths(comparison: Comparison, hues: Mapping[str, int]) -> list[Strength]:
+    """Every metric against the strength of a protocol that was run at several."""
+    gathered: dict[Place, list[Sensitivity]] = {}
+    for sensitivity in comparison.sensitivity:
+        gathered.setdefault(sensitivity.place, []).append(sensitivity)
     found = []
-    for kind, steps in kinds.items():
-        if len(steps) < 2 or steps[0][1] not in headlines:
-            continue
-        place = headlines[steps[0][1]]
-        lines = [_against_strength(comparison, place, sorted(steps), method, hues) for method in comparison.methods]
-        words = "; ".join(
-            f"{line.label}: " + ", ".join(f"{shown(float(y), 3)} at {x:g}" for x, y in zip(line.x, line.y, strict=True))
-            for line in lines
-        )
-        name = f"{place.metric} against {kind}. {words}"
-        figure = line_plot(lines, name=name, across=kind, up=_axis(place))
+    for place, rows in gathered.items():
+        lines = [_against_strength(row, hues[row.method]) for row in rows]
+        slopes = []
+        for row in rows:
+            digits = decimals([row.slope.value])
+            certain = "" if row.lasting else ", no more than chance"
+            sign = "+" if row.slope.value > 0 else ""
+            slopes.append(
+                f"{row.method} {sign}{shown(row.slope.value, digits)} {shown_interval(row.slope, digits)}{certain}"
+            )
+        of = " of |log₂|" if place.direction == "one" else ""
+        words = f"Slope{of} per {rows[0].per}: {'; '.join(slopes)}."
+        name = f"{place.metric} against {place.protocol}. {words}"
+        figure = line_plot(lines, name=name, across=f"strength of {place.protocol}", up=_axis(place), log_across=True)
         if figure:
-            found.append((f"{heading(place)} against the strength of {kind} · {Block.of(place).looked_at}", figure))
+            title = f"{heading(place)} · {Block.of(place).title}"
+            found.append(Strength(title, figure, words))
     return found
 
 
-def _against_strength(
-    comparison: Comparison,
-    place: Place,
-    steps: Sequence[tuple[float, str]],
-    method: str,
-    hues: Mapping[str, int],
-) -> Line:
-    wanted = ("space", "view", "region", "reference", "metric", "group")
-    means = {
-        s.place.protocol: s.mean.value
-        for s in comparison.standings
-        if s.method == method and all(getattr(s.place, name) == getattr(place, name) for name in wanted)
-    }
-    known = [(strength, means[name]) for strength, name in steps if name in means]
-    x, y = (np.array([point[i] for point in known]) for i in range(2))
-    return Line(method, x, y, hues[method])
+def _against_strength(row: Sensitivity, hue: int) -> Line:
+    value, low, high = (
+        np.array([getattr(mean, name) for mean in row.means], float) for name in ("value", "low", "high")
+    )
+    return Line(row.method, np.array(row.strengths, float), value, hue, low, high)

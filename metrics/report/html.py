@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from metrics.comparison import Comparison, Place, Standing
+from metrics.conclusions import SIGNIFICANT
 from metrics.report.cases import Cases, cases_under, headline_place
 from metrics.report.figures import breakdowns, cards, draws_all_points, strengths
-from metrics.report.layout import Table, decimals, heading, headline_and_further, shown, shown_interval
+from metrics.report.layout import Block, Table, decimals, heading, headline_and_further, shown, shown_interval, shown_p
 from metrics.report.palette import HUES, PAPER, places_in_palette
 from metrics.report.plots import Line, line_plot, line_sample
 from metrics.report.provenance import Terms, identities, runs_in_words, terms_of_pictures
 from metrics.report.sources import Sources
 from metrics.report.spectra import Spectra, mean_spectra
 from metrics.report.thumbnails import Pictures
+from metrics.rows import WHOLE_SET
 from recon.errors import UsageError
 from recon.runs.folder import RunFolder
 from recon.storage import write_text
@@ -111,7 +113,9 @@ def _page(
         cards=cards(comparison, hues, pairs),
         all_points=draws_all_points(comparison),
         breakdowns=breakdowns(comparison, hues, headlines),
-        strengths=strengths(comparison, hues, headlines),
+        strengths=strengths(comparison, hues),
+        fairness=_fairness(comparison, [place for table in first for place in table.places]),
+        changes=_changes(comparison, [place for table in first for place in table.places]),
         spectra=[_spectrum_figures(comparison, sources, protocol, hues) for protocol in comparison.protocols],
         people=shown_people,
         pictured=worst is not None,
@@ -157,11 +161,12 @@ def _grid(table: Table) -> dict[str, Any]:
         cells = [table.cells.get((method, place)) for method in table.methods]
         digits = decimals([cell.mean.value for cell in cells if cell])
         counts = sorted({cell.mean.n for cell in cells if cell})
+        of_all = any(cell and WHOLE_SET in cell.values for cell in cells)
         rows.append(
             {
                 "heading": heading(place),
                 "cells": [_cell(cell, digits) for cell in cells],
-                "n": f"{counts[0]}–{counts[-1]}" if len(counts) > 1 else str(counts[0]),
+                "n": "all" if of_all else f"{counts[0]}–{counts[-1]}" if len(counts) > 1 else str(counts[0]),
             }
         )
     return {"title": table.block.title, "methods": table.methods, "rows": rows}
@@ -178,6 +183,50 @@ def _cell(standing: Standing | None, digits: int) -> dict[str, str]:
         "why": f"median {shown(standing.median, digits)}, n = {standing.mean.n}"
         + (f", rank {standing.rank}" if standing.rank else ""),
     }
+
+
+def _fairness(comparison: Comparison, places: Sequence[Place]) -> list[dict[str, str]]:
+    """The gaps between groups, a row a place and method."""
+    rows = []
+    for gap in comparison.fairness:
+        if gap.place in places and math.isfinite(gap.gap.value):
+            digits = decimals([gap.gap.value])
+            rows.append(
+                {
+                    "metric": heading(gap.place),
+                    "where": Block.of(gap.place).title,
+                    "method": gap.method,
+                    "gap": shown(gap.gap.value, digits),
+                    "interval": shown_interval(gap.gap, digits),
+                    "groups": f"{gap.worst} / {gap.best}",
+                    "p": shown_p(gap.adjusted),
+                    "kind": "best" if gap.adjusted <= SIGNIFICANT else "",
+                }
+            )
+    return rows
+
+
+def _changes(comparison: Comparison, places: Sequence[Place]) -> list[dict[str, str]]:
+    """What methods do otherwise than in the first run that has them, a row a place and method."""
+    rows = []
+    for change in comparison.changes:
+        if change.place not in places:
+            continue
+        digits = decimals([change.difference.value])
+        verdict = {change.first: "better", change.second: "worse"}.get(change.better, "no more than chance")
+        rows.append(
+            {
+                "metric": heading(change.place),
+                "where": Block.of(change.place).title,
+                "methods": f"{change.first} − {change.second}",
+                "difference": f"{'+' if change.difference.value > 0 else ''}{shown(change.difference.value, digits)}",
+                "interval": shown_interval(change.difference, digits),
+                "p": shown_p(change.adjusted),
+                "n": str(change.difference.n),
+                "verdict": verdict,
+            }
+        )
+    return rows
 
 
 def _without_values(comparison: Comparison) -> list[str]:

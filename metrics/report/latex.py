@@ -14,14 +14,15 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from metrics.comparison import Comparison, Contrast, Place, Standing
+from metrics.comparison import Comparison, Contrast, FairnessGap, Place, Standing
+from metrics.conclusions import SIGNIFICANT
 from metrics.report.layout import (
     ARROWS,
     Block,
     Table,
     as_pair,
+    by_pair,
     chosen_pairs,
-    contrasts_by_pair,
     decimals,
     headline_and_further,
     shown,
@@ -164,13 +165,17 @@ def _one_line(text: str) -> str:
 def _floats(
     comparison: Comparison, caption: str | None, label: str | None, pairs: Sequence[tuple[str, str]], width: int
 ) -> list[str]:
-    contrasts = contrasts_by_pair(comparison)
+    contrasts, changes = by_pair(comparison.contrasts), by_pair(comparison.changes)
+    shared = list(dict.fromkeys((change.first, change.second) for change in comparison.changes))
     floats = []
     for table in headline_and_further(comparison)[0]:
         lead = f"{escaped(caption).rstrip('. ')}. " if caption else ""
         name = f"{label or 'tab:mesoface'}-{_slug(table.block)}"
         floats += _standings(table, lead, name, width)
-        floats += _differences(table, contrasts, chosen_pairs(comparison, pairs), lead, name, width)
+        chosen = [pair for pair in chosen_pairs(comparison, pairs) if pair not in shared and pair[::-1] not in shared]
+        floats += _differences(table, contrasts, chosen, lead, f"{name}-differences", width)
+        floats += _differences(table, changes, shared, lead, f"{name}-changes", width)
+        floats += _fairness(table, comparison.fairness, lead, f"{name}-fairness", width)
     return floats
 
 
@@ -290,11 +295,11 @@ def _differences(
     caption = (
         f"{lead}{escaped(table.block.title)}: differences between methods on the same subjects, with their 95\\,\\% "
         "intervals. Bold: the first is better beyond chance, italic: the second (sign-flip permutation test, "
-        "$p < 0.05$ after Holm's correction)."
+        f"$p \\leq {SIGNIFICANT}$ after Holm's correction)."
     )
     if any(place.direction == "one" for place in table.places):
         caption += r" Of ratios the difference of $|\log_2|$, so that less is nearer to one."
-    return _split(columns, "difference", list(rows), counts, caption, f"{label}-differences", width)
+    return _split(columns, "difference", list(rows), counts, caption, label, width)
 
 
 def _difference_cell(contrast: Contrast, digits: int) -> str:
@@ -303,6 +308,35 @@ def _difference_cell(contrast: Contrast, digits: int) -> str:
         return "--"
     mark = {contrast.first: "\\mathbf", contrast.second: "\\mathit"}.get(contrast.better, "")
     return _with_interval(difference.value, difference.low, difference.high, digits, mark, plus=True)
+
+
+def _fairness(table: Table, gaps: Sequence[FairnessGap], lead: str, label: str, width: int) -> list[str]:
+    """How far apart groups of people are, where they are grouped."""
+    here = {(gap.method, gap.place): gap for gap in gaps if gap.place in table.places}
+    methods = [method for method in table.methods if any(name == method for name, _ in here)]
+    if not methods:
+        return []
+    columns = []
+    for place in table.places:
+        found = {method: here[method, place] for method in methods if (method, place) in here}
+        digits = decimals([gap.gap.value for gap in found.values()])
+        cells = {
+            method: _with_interval(gap.gap.value, gap.gap.low, gap.gap.high, digits,
+                                   "\\mathbf" if gap.adjusted <= SIGNIFICANT else "")
+            if math.isfinite(gap.gap.value) else "--"
+            for method, gap in found.items()
+        }  # fmt: skip
+        columns.append(_column(place, cells, [_letters(g.gap.value, g.gap.low, digits) for g in found.values()]))
+    counts = {method: str(max(gap.gap.n for (name, _), gap in here.items() if name == method)) for method in methods}
+    attribute = next(iter(here.values())).attribute
+    caption = (
+        f"{lead}{escaped(table.block.title)}: gap between the groups by {escaped(attribute)} that a method serves best "
+        f"and worst, with its 95\\,\\% interval. Bold: more than chance ($p \\leq {SIGNIFICANT}$ after Holm's "
+        "correction)."
+    )
+    if any(place.direction == "one" for place in table.places):
+        caption += r" Of ratios that of $|\log_2|$."
+    return _split(columns, "method", methods, counts, caption, label, width)
 
 
 def _split(

@@ -101,24 +101,21 @@ def as_pair(contrast: Contrast, first: str) -> Contrast:
     """The same contrast, turned so that ``first`` is its first method."""
     if contrast.first == first:
         return contrast
-    low, high = -contrast.difference.high, -contrast.difference.low
-    turned = Estimate(-contrast.difference.value, low, high, contrast.difference.n)
-    return Contrast(
-        contrast.place,
-        contrast.second,
-        contrast.first,
-        turned,
-        contrast.wilcoxon,
-        contrast.permutation,
-        contrast.adjusted,
-        -contrast.effect,
-        contrast.better,
+    was = contrast.difference
+    turned = Estimate(-was.value, -was.high, -was.low, was.n)
+    return replace(
+        contrast,
+        first=contrast.second,
+        second=contrast.first,
+        difference=turned,
+        effect=-contrast.effect,
+        cohens_d=-contrast.cohens_d,
     )
 
 
-def contrasts_by_pair(comparison: Comparison) -> dict[tuple[Place, frozenset[str]], Contrast]:
-    """Every contrast by its place and its two methods."""
-    return {(c.place, frozenset((c.first, c.second))): c for c in comparison.contrasts}
+def by_pair(contrasts: Sequence[Contrast]) -> dict[tuple[Place, frozenset[str]], Contrast]:
+    """Contrasts by their place and their two methods."""
+    return {(c.place, frozenset((c.first, c.second))): c for c in contrasts}
 
 
 def decimals(values: Sequence[float]) -> int:

@@ -26,7 +26,7 @@ HUES = (
 )
 """Colour on light paper, colour on dark paper; the signs in :data:`DASHES` and :data:`MARKS` go with the same index."""
 
-DASHES = ("", "7 3", "2 3", "9 3 2 3", "5 2", "4 4", "1 2", "12 4", "8 2 1 2 1 2", "3 2")
+DASHES = ("", "7 3", "2 3", "9 3 2 3", "5 2", "4 4", "1.5 3", "12 4", "8 2 1 2 1 2", "3 2")
 MARKS = ("circle", "square", "diamond", "up", "down", "circle", "square", "diamond", "up", "down")
 
 

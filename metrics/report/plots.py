@@ -75,12 +75,28 @@ class Bar:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One line: ``x`` and ``y`` ``(N,)`` float, ``hue`` an index, None for the reference."""
+    """One line: ``x`` and ``y`` ``(N,)`` float, ``hue`` an index, None for the reference.
+
+    ``low`` and ``high`` ``(N,)`` are the ends of intervals, NaN where there is none; a line with them has points.
+    """
 
     label: str
     x: NDArray[np.floating]
     y: NDArray[np.floating]
     hue: int | None
+    low: NDArray[np.floating] | None = None
+    high: NDArray[np.floating] | None = None
+
+    def among(self, good: NDArray[np.bool_]) -> Line:
+        """The same where ``good`` ``(N,)`` is True."""
+        low, high = (None if ends is None else ends[good] for ends in (self.low, self.high))
+        return Line(self.label, self.x[good], self.y[good], self.hue, low, high)
+
+    def heights(self) -> NDArray[np.floating]:
+        """All finite heights of the line and its intervals."""
+        ends = [self.y, *(part for part in (self.low, self.high) if part is not None)]
+        every = np.concatenate(ends)
+        return every[np.isfinite(every)]
 
 
 @dataclass(frozen=True)
@@ -282,7 +298,7 @@ def line_plot(
     drawn = [line for line in (_finite(line, log_across, log_up) for line in lines) if len(line.x)]
     if not drawn:
         return ""
-    xs, ys = np.concatenate([line.x for line in drawn]), np.concatenate([line.y for line in drawn])
+    xs, ys = np.concatenate([line.x for line in drawn]), np.concatenate([line.heights() for line in drawn])
     levels = [] if level is None else [level]
     horizontal = Scale.around([float(xs.min()), float(xs.max())], 52, WIDTH - 10, log_across)
     vertical = Scale.around([float(ys.min()), float(ys.max()), *levels], height - AXIS, 16, log_up)
@@ -295,15 +311,26 @@ def line_plot(
     if level is not None:
         _line(svg, 52, vertical.at(level), WIDTH - 10, vertical.at(level), "zero")
     for line in drawn:
-        points = [(horizontal.at(float(x)), vertical.at(float(y))) for x, y in zip(line.x, line.y, strict=True)]
-        attributes: dict[str, Any] = {
-            "d": "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points),
-            "class": "line reference" if line.hue is None else f"line h{line.hue}",
-        }
-        if line.hue is not None and DASHES[line.hue]:
-            attributes["stroke-dasharray"] = DASHES[line.hue]
-        _add(_add(svg, "path", attributes), "title").text = line.label
+        _draw_line(svg, horizontal, vertical, line)
     return _written(svg)
+
+
+def _draw_line(svg: ElementTree.Element, horizontal: Scale, vertical: Scale, line: Line) -> None:
+    points = [(horizontal.at(float(x)), vertical.at(float(y))) for x, y in zip(line.x, line.y, strict=True)]
+    attributes: dict[str, Any] = {
+        "d": "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points),
+        "class": "line reference" if line.hue is None else f"line h{line.hue}",
+    }
+    if line.hue is not None and DASHES[line.hue]:
+        attributes["stroke-dasharray"] = DASHES[line.hue]
+    _add(_add(svg, "path", attributes), "title").text = line.label
+    if line.low is None or line.high is None or line.hue is None:
+        return
+    group = _add(svg, "g", {"class": f"h{line.hue}"})
+    for (x, y), low, high in zip(points, line.low.tolist(), line.high.tolist(), strict=True):
+        if math.isfinite(low) and math.isfinite(high):
+            _line(group, x, vertical.at(low), x, vertical.at(high), "interval")
+        _add(group, "path", {"d": _mark(MARKS[line.hue], x, y), "class": "mark"})
 
 
 def _finite(line: Line, log_across: bool, log_up: bool) -> Line:
@@ -312,7 +339,7 @@ def _finite(line: Line, log_across: bool, log_up: bool) -> Line:
         good &= line.x > 0
     if log_up:
         good &= line.y > 0
-    return Line(line.label, line.x[good], line.y[good], line.hue)
+    return line.among(good)
 
 
 def line_sample(hue: int | None) -> str:

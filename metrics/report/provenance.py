@@ -70,7 +70,8 @@ def identities(comparison: Comparison, sources: Sources) -> tuple[list[dict[str,
         frame = frame[frame["metric"].isin(wanted) & (frame["space"] != "")]
         for row in frame.drop_duplicates().to_dict("records"):
             key = tuple(str(row[column]) for column in _IDENTITY[:-2])
-            sizes = found.setdefault(key, {**row, "sizes": set()})["sizes"]
+            known = {str(column): value for column, value in row.items()}
+            sizes = found.setdefault(key, {**known, "sizes": set()})["sizes"]
             sizes.add((int(row["width"]), int(row["height"])))
     order = {metric: i for i, metric in enumerate(dict.fromkeys(s.place.metric for s in comparison.standings))}
     ordered = sorted(found.values(), key=lambda row: (order[row["metric"]], str(row["space"]), str(row["view"])))

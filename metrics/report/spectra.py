@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,19 +105,24 @@ def _of_subject(
         if place is None or sources.runs[place[0]].finished(place[1]) is None:
             continue
         folder = sources.runs[place[0]].result(place[1])
-        albedo = read_png(folder / "albedo.png")
+        albedo = _colours(folder / "albedo.png")
         if albedo.shape[:2] != region.shape:
             raise ValueError(f"the albedo maps are not of one size, {albedo.shape[0]} and {region.shape[0]} texels")
         albedos[method] = albedo
         region = region & _mask(folder / "mask.png")
-    frequencies, reference = radial_spectrum(read_png(judged / "albedo.png"), region)
+    frequencies, reference = radial_spectrum(_colours(judged / "albedo.png"), region)
     return frequencies, reference, {name: radial_spectrum(albedo, region)[1] for name, albedo in albedos.items()}
 
 
-def _mask(path: object) -> NDArray[np.bool_]:
-    from pathlib import Path
+def _colours(path: Path) -> NDArray[np.float32]:
+    found = read_png(path)
+    if found.ndim != 3:
+        raise ValueError(f"'{path.name}' is no colour picture")
+    return found.astype(np.float32)
 
-    return np.asarray(read_png(Path(str(path))) > 0)
+
+def _mask(path: Path) -> NDArray[np.bool_]:
+    return np.asarray(read_png(path) > 0)
 
 
 def _without_folders(message: str, sources: Sources) -> str:
