@@ -225,7 +225,8 @@ def _as_far_out(values: Float, signs: NDArray[np.floating]) -> NDArray[np.int64]
     """How many sign patterns give a sum as far from 0 as the one that was seen."""
     size = np.abs(values).sum(axis=1)
     scaled = (values / np.where(size > 0, size, 1.0)[:, None]).astype(signs.dtype)
-    sums = np.abs(scaled @ signs.T)
+    sums = scaled @ signs.T
+    np.abs(sums, out=sums)
     # A sum that is equal but for rounding is as far out, so the bound gives way by what rounding can do.
     slack = 16 * np.finfo(signs.dtype).eps
     return np.asarray((sums >= np.abs(scaled.sum(axis=1, keepdims=True)) - slack).sum(axis=1))

@@ -1,0 +1,85 @@
+"""Which results a run lacks, and which of its results the table of values does not know yet.
+
+Looked up without reading the results themselves: a result that is newer than the table counts as changed if the hash
+of its ``result.json`` is another one than the table says. ``mesoface metrics`` looks closer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from metrics.comparison import Gap
+from metrics.value_table import ValueTable
+from recon.errors import InputError
+from recon.runs.folder import ResultKey, RunFolder
+
+NOT_MADE = "not made yet"
+
+
+@dataclass(frozen=True)
+class ResultsState:
+    """Missing results, and sentences about values that are not up to date."""
+
+    gaps: tuple[Gap, ...]
+    notes: tuple[str, ...]
+
+
+def results_state(folders: Sequence[RunFolder], table: ValueTable) -> ResultsState:
+    """Compare what runs hold with what their tables say."""
+    gaps: list[Gap] = []
+    notes: list[str] = []
+    for run, folder in enumerate(folders):
+        labels = {entry.method: entry.label for entry in table.entries if entry.run == run}
+        if not (folder.path / "results").is_dir():
+            notes.append(f"'{folder.path}' has a table of values but no results: whether it is up to date is unknown.")
+            continue
+        missing, unmeasured = _of_run(folder, table.measured[run])
+        gaps += [Gap(labels.get(gap.method, gap.method), gap.protocol, gap.subject, gap.reason) for gap in missing]
+        if unmeasured:
+            noun = "result is" if unmeasured == 1 else "results are"
+            notes.append(
+                f"{unmeasured} {noun} not measured yet, or changed since: 'mesoface metrics {folder.path}' does it."
+            )
+    return ResultsState(tuple(gaps), tuple(notes))
+
+
+def missing_results(folder: RunFolder) -> list[Gap]:
+    """Results that the run was asked for and does not have, with the reason where one was recorded."""
+    return _of_run(folder, None)[0]
+
+
+def _of_run(folder: RunFolder, measured: Mapping[tuple[str, str, str], str] | None) -> tuple[list[Gap], int]:
+    config = folder.read_config()
+    written = folder.metrics.stat().st_mtime_ns if folder.metrics.is_file() else 0
+    gaps: list[Gap] = []
+    unmeasured = 0
+    for protocol in config["protocols"]:
+        for method in config["methods"]:
+            # One path a method and protocol: it is parsed once and not once a subject.
+            place = folder.result(ResultKey(method, protocol, "x")).parent
+            for subject in config["subjects"]:
+                record = place / subject / "result.json"
+                try:
+                    newer = record.stat().st_mtime_ns > written
+                except OSError:
+                    gaps.append(Gap(method, protocol, subject, _why(folder, ResultKey(method, protocol, subject))))
+                    continue
+                if measured is not None:
+                    said = measured.get((method, protocol, subject))
+                    unmeasured += said is None or (newer and said != _identity(record))
+    return gaps, unmeasured
+
+
+def _identity(record: Path) -> str:
+    return hashlib.sha256(record.read_bytes()).hexdigest()[:16]
+
+
+def _why(folder: RunFolder, key: ResultKey) -> str:
+    try:
+        failure, aside = folder.failure(key), folder.not_applicable(key)
+    except (InputError, KeyError) as error:
+        return f"its record cannot be read: {error}"
+    return str(failure["message"]) if failure else f"not applicable: {aside}" if aside else NOT_MADE
