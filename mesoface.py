@@ -25,13 +25,17 @@ class Entry(NamedTuple):
 COMMANDS = {
     "demo": Entry("metrics.run_commands", "demo", "Try everything on the embedded people; needs no data of yours."),
     "run": Entry("metrics.run_commands", "run", "Reconstruct a test set with several methods, and measure the result."),
-    "compare": Entry("metrics.commands", "compare", "Print how the methods of a run compare."),
+    "metrics": Entry("metrics.evaluation_commands", "metrics", "Measure the results of a run; list the known metrics."),
+    "compare": Entry("metrics.commands", "compare", "Print how the methods of a run compare, and what is beyond chance."),
     "sheet": Entry("recon.commands", "sheet", "Draw a contact sheet of a run: subjects down, methods across."),
     "render": Entry("recon.render_commands", "render", "Draw more pictures of a run: any renderer, standard views."),
     "export": Entry("recon.export_commands", "export", "Write heads as OBJ, glTF, USD with MaterialX, EXR and PNG."),
     "database": Entry("recon.commands", "database", "Build the texture database that methods learn detail from."),
     "dataset": Entry("recon.dataset_commands", "dataset", "Make a data set of face models from photographs."),
     "capture": Entry("recon.capture_commands", "capture", "Process light stage images, or simulate a stage."),
+    "results": Entry("metrics.import_commands", "results", "Bring results of other systems into a run."),
+    "plugin": Entry("metrics.plugin_commands", "plugin", "Check a package that adds methods or metrics."),
+    "study": Entry("study.commands", "study", "Ask people which faces look real."),
     "assets": Entry("recon.commands", "assets", "List, fetch, add and verify models, weights and data sets."),
 }
 

@@ -62,6 +62,10 @@ class PairingError(InputError):
     """Results that must be compared lack a partner."""
 
 
+class StudyDatabaseError(InputError):
+    """The database of studies cannot be reached, or its schema is not the one that this mesoface works with."""
+
+
 class RenderError(MesofaceError):
     """A renderer that ended without a picture."""
 

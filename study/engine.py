@@ -1,0 +1,210 @@
+"""The connection to the study database: one file of SQLite by default, PostgreSQL by URL; transactions; schema.
+
+SQLite is used in WAL mode, so that readers never wait for a writer, with ``synchronous = FULL``: an answer that was
+acknowledged is on the disk, and survives a killed process and a lost mains supply alike. Writing transactions begin
+with ``BEGIN IMMEDIATE``: they wait for their turn at the start, where waiting is harmless, instead of failing in the
+middle when a second writer got there first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import Session
+
+from recon.errors import StudyDatabaseError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+URL_VARIABLE = "MESOFACE_STUDY_DATABASE"
+# How long a writer waits for its turn on SQLite: longer than any transaction of ours by orders of magnitude.
+BUSY_MILLISECONDS = 30_000
+_READING = "mesoface_reading"
+
+
+def default_url() -> str:
+    """``MESOFACE_STUDY_DATABASE``, else a file in the mesoface home."""
+    from recon.assets import home
+
+    return os.environ.get(URL_VARIABLE) or f"sqlite:///{home() / 'studies.sqlite'}"
+
+
+def open_database(url: str | None = None) -> Engine:
+    """An engine for ``url``; nothing is created but the folder of a SQLite file.
+
+    Args:
+        url: of SQLAlchemy, for example ``sqlite:///studies.sqlite`` or ``postgresql+psycopg://user@host/name``; None
+            for :func:`default_url`.
+
+    Raises:
+        StudyDatabaseError: a URL that names no database, or a driver that is not installed.
+        StorageError: the folder cannot be made.
+    """
+    from recon.storage import make_folder
+
+    text = url or default_url()
+    try:
+        address = make_url(text)
+        if address.drivername in {"postgresql", "postgres"}:
+            address = address.set(drivername="postgresql+psycopg")
+        if address.get_backend_name() == "sqlite":
+            if not address.database or address.database == ":memory:":
+                raise StudyDatabaseError(f"'{text}' keeps nothing: name a file, for example sqlite:///studies.sqlite.")
+            make_folder(Path(address.database).absolute().parent)
+            return _sqlite(address)
+        # A dropped connection is noticed before a rater's answer is sent into it.
+        return create_engine(address, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StudyDatabaseError(
+            f"'{text}' is no database address ({error}): use sqlite:///FILE or postgresql://USER@HOST/NAME."
+        ) from error
+    except ModuleNotFoundError as error:
+        raise StudyDatabaseError(
+            f"'{text}' needs the Python package '{error.name}': install it with pip install 'mesoface[postgresql]'."
+        ) from error
+
+
+def _sqlite(address: URL) -> Engine:
+    engine = create_engine(address, connect_args={"timeout": BUSY_MILLISECONDS / 1000})
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself: the listener below does
+        cursor = connection.cursor()
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get(_READING, False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Session]:
+    """A writing transaction: committed at the end, rolled back whole on any error.
+
+    Raises:
+        StudyDatabaseError: the database cannot be reached, or answers that it is busy, full or damaged.
+    """
+    with _typed(engine), Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A transaction that only reads, and on SQLite does not wait for writers.
+
+    Raises:
+        StudyDatabaseError: see :func:`transaction`.
+    """
+    with _typed(engine), Session(engine.execution_options(**{_READING: True})) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def _typed(engine: Engine) -> Iterator[None]:
+    """Turns failures of the connection into sentences; what a caller can handle (constraints) passes as it is."""
+    try:
+        yield
+    except OperationalError as error:
+        raise StudyDatabaseError(_said(engine, error)) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise StudyDatabaseError(_said(engine, error)) from error
+        raise
+
+
+def _said(engine: Engine, error: DBAPIError) -> str:
+    reason = str(error.orig).strip().splitlines()[0] if error.orig is not None else str(error)
+    name = engine.url.render_as_string(hide_password=True)
+    if "no such table" in reason or "does not exist" in reason:
+        return f"the study database '{name}' has no tables yet: make them with 'mesoface study database upgrade'."
+    return f"the study database '{name}' did not answer ({reason}): check that it is there, then try again."
+
+
+def migrations_folder() -> Path:
+    """Where the migrations lie: beside this room in a checkout, inside it in an installed package."""
+    room = Path(__file__).resolve().parent
+    for place in (room.parent / "alembic", room / "alembic"):
+        if (place / "env.py").is_file():
+            return place
+    raise StudyDatabaseError(f"the migrations are missing beside '{room}': install mesoface again.")
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the schema up to ``revision``, with the data in it; nothing to do where it is there.
+
+    Raises:
+        StudyDatabaseError: the database cannot be reached, or is of a later version of mesoface.
+    """
+    _migrate(engine, "upgrade", revision)
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Bring the schema back to ``revision`` (``base``: no tables, and nothing that was in them).
+
+    Raises:
+        StudyDatabaseError: see :func:`upgrade`.
+    """
+    _migrate(engine, "downgrade", revision)
+
+
+def _migrate(engine: Engine, direction: str, revision: str) -> None:
+    from alembic import command
+    from alembic.util.exc import CommandError
+
+    try:
+        with _typed(engine), engine.begin() as connection:
+            getattr(command, direction)(_configuration(connection), revision)
+    except CommandError as error:
+        raise StudyDatabaseError(
+            f"the study database '{engine.url.render_as_string(hide_password=True)}' cannot be migrated ({error}): "
+            "it may have been made by a later mesoface; install that one."
+        ) from error
+
+
+def schema_version(engine: Engine) -> tuple[str | None, str | None]:
+    """Revision that the database is at (None: no tables), and the newest that this mesoface knows."""
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    with _typed(engine), engine.execution_options(**{_READING: True}).connect() as connection:
+        present = MigrationContext.configure(connection).get_current_revision()
+        return present, ScriptDirectory.from_config(_configuration(connection)).get_current_head()
+
+
+def require_schema(engine: Engine) -> None:
+    """Nothing where the schema is the one that this mesoface works with.
+
+    Raises:
+        StudyDatabaseError: it is not; the message says what to do.
+    """
+    present, newest = schema_version(engine)
+    if present != newest:
+        name = engine.url.render_as_string(hide_password=True)
+        raise StudyDatabaseError(
+            f"the study database '{name}' has the schema '{present or 'none'}', this mesoface works with '{newest}': "
+            "run 'mesoface study database upgrade'."
+        )
+
+
+def _configuration(connection: Connection) -> Config:
+    from alembic.config import Config
+
+    configuration = Config()
+    configuration.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    configuration.set_main_option("path_separator", "os")
+    configuration.attributes["connection"] = connection
+    return configuration
