@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.contract import SetMetric
-from metrics.freshness import DIGITS, Present, applies_to, identified
+from metrics.freshness import DIGITS, FAILED, Present, applies_to, identified, state_of
 from metrics.known import KnownMetric
 from metrics.pairs import Look
 from metrics.rows import NOT_COMPUTED, NOT_DEFINED, WHOLE_SET
@@ -137,9 +137,13 @@ def set_rows(
                 keep |= of_group
                 continue
             try:
-                rows += _gathered(folder, one, group, members, identity, frame)
+                found = _gathered(folder, one, group, members, identity, frame)
             except MesofaceError as error:
                 problems.append(f"{group[1]} · {group[0]}: {name}: {error}")
+                continue
+            rows += found
+            failures = dict.fromkeys(row["reason"] for row in found if state_of(row["reason"]) == FAILED)
+            problems += [f"{group[1]} · {group[0]}: {reason}" for reason in failures]
     return keep, rows, problems
 
 

@@ -179,7 +179,8 @@ class _Evaluator:
         return found
 
     def _work(self, tasks: Sequence[MeasureTask], jobs: int | None, device: str) -> None:
-        device = resolve_device(device)
+        if device != "cpu":  # or torch would be loaded for a few colours
+            device = resolve_device(device)
         most = default_jobs(len(tasks)) if device == "cpu" else 1
         workers = min(jobs or most, len(tasks))
         threads = max(1, (os.cpu_count() or 1) // workers)

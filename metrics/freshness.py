@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 DIGITS = 16
 """Of a hash, in rows and names of files: as many as never meet by chance."""
 
+FAILED = "failed"
+"""What :func:`state_of` says of a reason that is tried again."""
+
 NOT_APPLICABLE = "not applicable: "
 NOT_MADE = "not made yet"
 _UNREADABLE = "its result.json cannot be read: delete its folder and run again"
@@ -304,7 +307,7 @@ def state_of(reason: str) -> str:
     """A row's reason as far as it matters to its being up to date: failures are tried again, absences compared."""
     if not reason or reason.startswith(NOT_DEFINED):
         return ""
-    return reason if reason.startswith(NOT_COMPUTED) else "failed"
+    return reason if reason.startswith(NOT_COMPUTED) else FAILED
 
 
 def identified(frame: pd.DataFrame, known: Mapping[str, KnownMetric]) -> NDArray[np.bool_]:

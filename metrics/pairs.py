@@ -145,7 +145,7 @@ def open_reference(folder: RunFolder, subject: str, protocol: str, look: Look) -
     if look.space == "uv":
         path = place / "albedo.png"
         picture = _colours(path, _MEND.format(place))
-        return ReferenceSide(picture, _regions(place, "", picture), file_sha256(path))
+        return ReferenceSide(picture, _regions(place, "", path, picture), file_sha256(path))
     return _photograph(folder, subject, place, record)
 
 
@@ -178,7 +178,7 @@ def _photograph(folder: RunFolder, subject: str, place: Path, record: Mapping[st
     picture = np.ascontiguousarray(whole[top:bottom, left:right])
     points = record.get("fit", {}).get("landmarks")
     landmarks = None if points is None else np.asarray(points, np.float32) - np.array([left, top], np.float32)
-    return ReferenceSide(picture, _regions(place, "image_", picture), file_sha256(path), landmarks=landmarks)
+    return ReferenceSide(picture, _regions(place, "image_", path, picture), file_sha256(path), landmarks=landmarks)
 
 
 def _true_albedo(folder: RunFolder, subject: str, place: Path) -> ReferenceSide:
@@ -196,7 +196,7 @@ def _true_albedo(folder: RunFolder, subject: str, place: Path) -> ReferenceSide:
     # Results are stored at 8 bits. The rounding, a quarter of a ΔE2000 and a tenth of the fine detail of smooth skin,
     # would otherwise be counted against whoever returns the truth itself.
     picture = (np.floor(linear_to_srgb(albedo) * 255 + np.float32(0.5)) / 255).astype(np.float32)
-    regions = _regions(place, "", picture, known)
+    regions = _regions(place, "", path, picture, known)
     if not regions:
         raise PairingError(f"the true albedo of '{subject}' is known nowhere where the photograph shows skin.")
     return ReferenceSide(picture, regions, file_sha256(path))
@@ -242,13 +242,13 @@ def _millimetres(model: MorphableModel) -> np.float32:
     return np.float32(1000.0 * model.metres_per_unit)
 
 
-def _regions(place: Path, prefix: str, picture: Float, known: Mask | None = None) -> dict[str, Mask]:
-    """The regions whose masks lie in ``place``, inside ``known``."""
+def _regions(place: Path, prefix: str, of: Path, picture: Float, known: Mask | None = None) -> dict[str, Mask]:
+    """The regions of the picture that was read from ``of`` whose masks lie in ``place``, inside ``known``."""
     masks = []
     for name in ("skin", "withheld"):
         path = place / f"{prefix}{name}.png"
         masks.append(_mask(path, _MEND.format(place)))
-        _same_size(path, masks[-1], "what it belongs to", picture, _MEND.format(place))
+        _same_size(path, masks[-1], f"'{of.name}'", picture, _MEND.format(place))
     skin, withheld = masks
     if known is not None:
         skin = skin & known
