@@ -6,13 +6,18 @@ rotation, translation and scale that minimise
 
     Σ_i d_i²,    d_i = min_{x on the surface} ‖s R x + t − y_i‖
 
-over the scan's points ``y_i``; *median*, *mean* and *standard deviation* are those of ``d_i`` in millimetres. Minimised
-by Gauss-Newton on the distances along the line to each nearest point (Chen and Medioni 1992), from the landmarks on.
+over the scan's points ``y_i`` on the region; *median*, *mean* and *standard deviation* are those of ``d_i`` in
+millimetres. Minimised by Gauss-Newton on the distances along the line to each nearest point (Chen and Medioni 1992),
+from the landmarks on.
 
 Alignment is part of the metric: a single photograph fixes neither place nor size, and what an alignment may correct is
 not counted as error. The medians under weaker ones therefore stand beside it: *landmarks alone*, with and without
 scale, where an error of seven points is one of the whole face; and *no scale*, refined, where a face of the wrong size
-is wrong (NoW's metrical variant). The pairing of vertices by index is in ``metrics.shape``.
+is wrong (NoW's metrical variant). Only squares are minimised, so a median may rise where a mean falls.
+
+The surface is that of the region alone: NoW offers the whole head, and takes for the nearest point of a lip whatever a
+model has behind it. Points beside the region's border pay for that with the way back to it, in faces of the face models
+here some tenth of the mean. The pairing of vertices by index is in ``metrics.shape``.
 """
 
 from __future__ import annotations
@@ -34,8 +39,12 @@ Float = NDArray[np.float64]
 NOW_LANDMARKS = (36, 39, 42, 45, 33, 48, 54)
 """iBUG places that align first: outer and inner corners of the eyes, base of the nose, corners of the mouth."""
 
-LEAST_POINTS = 100
-"""Points of the scan in the region: fewer do not hold a face in its place."""
+LEAST_POINTS, LEAST_LANDMARKS = 100, 3
+"""Points of the scan and landmarks on the region: fewer do not hold a face in its place."""
+
+ON_REGION = 3.0
+"""Millimetres from the region of the true head within which a point of the scan belongs to it: scans are cut from more
+than a face, and registered to about a millimetre."""
 
 MOST_FITTED = 4000
 """Points that the refinement uses, evenly out of the scan's order; the distances are of all."""
@@ -141,18 +150,26 @@ def _unit(vectors: Float) -> Float:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-300))
 
 
-def scan_points(surface: Surface, reference: NDArray[np.floating], region: NDArray[np.bool_]) -> Float:
-    """``(N, 3)`` float64: points of the scan whose nearest true vertex lies in ``region`` ``(V,)``."""
-    from scipy.spatial import cKDTree
+def region_surface(
+    vertices: NDArray[np.floating], triangles: NDArray[np.int64], region: NDArray[np.bool_]
+) -> NearestSurface | None:
+    """The triangles ``(T, 3)`` all of whose vertices lie in ``region`` ``(V,)``; None where there is none."""
+    inside = triangles[region[triangles].all(axis=1)]
+    return NearestSurface(vertices, inside) if len(inside) else None
 
-    _, nearest = cKDTree(np.asarray(reference, np.float64)).query(surface.scan)
-    return surface.scan[region[nearest]].astype(np.float64)
+
+def scan_points(surface: Surface, reference: NDArray[np.floating], region: NDArray[np.bool_]) -> Float:
+    """``(N, 3)`` float64: points of the scan on the ``region`` ``(V,)`` of the true head; none on an empty one."""
+    truth = region_surface(reference, surface.triangles, region)
+    if truth is None:
+        return np.zeros((0, 3))
+    return surface.scan[truth(surface.scan).distance <= ON_REGION].astype(np.float64)
 
 
 def scan_distance(judged: Judged) -> list[float]:
     """Median, mean and standard deviation after NoW's alignment, then the medians after the three weaker ones.
 
-    In millimetres; NaN where the region holds too few points of the scan, or the result is a single point.
+    In millimetres; NaN where the region holds too little of the scan or its landmarks, or the result is one point.
 
     Raises:
         InputError: the surface that is measured is not there.
@@ -168,10 +185,12 @@ def scan_distance(judged: Judged) -> list[float]:
         lambda: scan_points(surface, judged.reference, judged.region),
     )
     landmarks = surface.landmarks[list(NOW_LANDMARKS)]
+    landmarks = landmarks[judged.region[landmarks]]
     own, aim = (side[landmarks].astype(np.float64) for side in (judged.result, judged.reference))
-    if len(points) < LEAST_POINTS or not np.ptp(own, axis=0).any():
+    mesh = region_surface(judged.result, surface.triangles, judged.region)
+    held = len(points) >= LEAST_POINTS and len(own) >= LEAST_LANDMARKS
+    if mesh is None or not held or not np.ptp(own, axis=0).any():
         return [float("nan")] * 6
-    mesh = NearestSurface(judged.result, surface.triangles)
     fitted = points[:: -(-len(points) // MOST_FITTED)]
     starts = {with_scale: best_similarity(own, aim, with_scale) for with_scale in (True, False)}
     ends = {free: refined(mesh, fitted, starts[free], free).transform for free in (True, False)}
@@ -193,7 +212,8 @@ PARAMETERS: Mapping[str, object] = {
     "steps": MOST_STEPS,
     "least motion": LEAST_MOTION,
     "fitted points": MOST_FITTED,
-    "distance": "point to triangle, all triangles of the head",
+    "distance": "point to triangle, triangles of the region",
+    "on region": ON_REGION,
 }
 
 SCAN = Metric(

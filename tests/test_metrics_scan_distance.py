@@ -167,7 +167,7 @@ def test_another_mesh_of_the_same_surface_has_no_error(ball: tuple[np.ndarray, n
 
 
 def test_points_beside_the_region_are_not_measured(head: tuple[np.ndarray, np.ndarray]) -> None:
-    """A scan with shoulders, whose nearest true vertices lie outside the face."""
+    """A scan with shoulders, which lie far from the face."""
     vertices, triangles = head
     front = vertices[vertices[:, 2] > -20]
     shoulders = np.random.default_rng(0).normal([0, -60, -300], 20, (2000, 3))
@@ -177,11 +177,25 @@ def test_points_beside_the_region_are_not_measured(head: tuple[np.ndarray, np.nd
     assert scan_distance(both) == pytest.approx([0] * 6, abs=1e-3)
 
 
+@pytest.mark.parametrize("poison", [np.nan, 1e6])
+def test_vertices_outside_the_region_are_not_read(head: tuple[np.ndarray, np.ndarray], poison: float) -> None:
+    vertices, triangles = head
+    plain = judged(vertices * [1.0, 1.0, 0.8], vertices, triangles)
+    outside = ~plain.region[:, None]
+    spoiled = [np.where(outside, np.float32(poison), side) for side in (plain.result, plain.reference)]
+    mask = plain.region
+    found = scan_distance(Judged(*spoiled, mask, mask, mask, surface=plain.surface))
+    assert found == scan_distance(plain)
+    assert found[MEDIAN] > 0.5
+
+
 def test_too_few_points_or_a_single_one_have_no_distance(head: tuple[np.ndarray, np.ndarray]) -> None:
     vertices, triangles = head
     few = judged(vertices, vertices, triangles, vertices[vertices[:, 2] > 0][: LEAST_POINTS - 1])
     assert np.isnan(scan_distance(few)).all()
     assert np.isnan(scan_distance(judged(np.ones_like(vertices), vertices, triangles))).all()
+    nowhere = np.zeros(len(vertices), bool)
+    assert np.isnan(scan_distance(Judged(vertices, vertices, nowhere, nowhere, nowhere, surface=few.surface))).all()
 
 
 def test_without_a_surface_it_says_whose_is_missing(head: tuple[np.ndarray, np.ndarray]) -> None:
