@@ -164,7 +164,7 @@ def _measure(batch: Batch, device: str, longest: int) -> Sequence[Sequence[float
 
 
 def dists_metric(longest: int = LONGEST_SIDE) -> Metric:
-    """DISTS of pictures of at most ``longest`` pixels a side."""
+    """DISTS of boxes of at most ``longest`` pixels a side."""
     return Metric(
         components=(Component("DISTS"),),
         library="torchmetrics",

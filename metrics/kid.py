@@ -158,7 +158,7 @@ _COMPONENTS = (Component("KID"), Component("KID (unpaired)"))
 
 
 def kid_metric(longest: int = LONGEST_SIDE) -> SetMetric:
-    """KID of pictures of at most ``longest`` pixels a side."""
+    """KID of boxes of at most ``longest`` pixels a side."""
     return SetMetric(
         components=_COMPONENTS,
         library="torch-fidelity",

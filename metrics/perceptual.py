@@ -46,7 +46,7 @@ def window_parameters(longest: int) -> dict[str, Any]:
         "input": "sRGB in [0, 1]",
         "longest_side": longest,
         "smaller_by": "mean over area of the region, linear light",
-        "crop": "box around the region",
+        "crop": "box around the demanded region, then around the region",
         "least_side": LEAST_SIDE,
         "fill": "0 after normalisation",
         "recipe": 1,
@@ -164,7 +164,7 @@ def _measure_lpips(batch: Batch, device: str, net: str, longest: int) -> Sequenc
 
 
 def lpips_metric(net: str, longest: int = LONGEST_SIDE) -> Metric:
-    """LPIPS on ``alex``, ``vgg`` or ``squeeze``; pictures are brought to at most ``longest`` pixels a side."""
+    """LPIPS on ``alex``, ``vgg`` or ``squeeze``; pictures are brought to boxes of at most ``longest`` pixels a side."""
     return Metric(
         components=(Component(f"LPIPS ({net})"),),
         library="lpips",

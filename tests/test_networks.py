@@ -210,26 +210,26 @@ def test_a_window_is_the_box_around_the_region() -> None:
     region = np.zeros((100, 120), bool)
     region[20:70, 30:90] = True
     region[40, 40] = False
-    window = window_of(region)
+    window = window_of(region, region)
     assert window is not None and window.share is None
-    assert (window.rows, window.columns) == (slice(20, 70), slice(30, 90))
+    assert window.demanded == (slice(20, 70), slice(30, 90)) and window.box == (slice(0, 50), slice(0, 60))
     assert np.array_equal(window.region, region[20:70, 30:90])
 
 
 def test_a_small_region_is_seen_in_a_box_that_is_large_enough() -> None:
     region = np.zeros((100, 120), bool)
     region[99, 3:9] = True
-    window = window_of(region)
+    window = window_of(region, region)
     assert window is not None and window.region.shape == (LEAST_SIDE, LEAST_SIDE) and window.region.sum() == 6
 
 
 def test_what_is_too_small_has_no_window() -> None:
     for shape in ((1, 1), (LEAST_SIDE - 1, 500)):
-        assert window_of(np.ones(shape, bool)) is None
-    assert window_of(np.zeros((100, 100), bool)) is None
+        assert window_of(*[np.ones(shape, bool)] * 2) is None
+    assert window_of(*[np.zeros((100, 100), bool)] * 2) is None
     thin = np.zeros((2048, 2048), bool)
     thin[100, 100] = True  # a sixteenth of a pixel at the limit
-    assert window_of(thin) is None
+    assert window_of(thin, np.ones_like(thin)) is None
 
 
 def test_a_large_picture_is_the_mean_of_light_over_the_region() -> None:
@@ -238,14 +238,14 @@ def test_a_large_picture_is_the_mean_of_light_over_the_region() -> None:
     picture = generator.random((128, 160, 3)).astype(np.float32)
     region = generator.random((128, 160)) < 0.6
     picture[~region] = np.nan
-    window = window_of(region, longest=80)
+    window = window_of(region, region, longest=80)
     assert window is not None
     small = seen(picture, region, window, Memo(), "it")
     blocks = np.where(region[..., None], srgb_to_linear(picture), 0.0).reshape(64, 2, 80, 2, 3).sum(axis=(1, 3))
     counts = region.reshape(64, 2, 80, 2).sum(axis=(1, 3))
     expected = np.where((counts >= 2)[..., None], linear_to_srgb(blocks / np.maximum(counts, 1)[..., None]), 0.0)
-    assert np.array_equal(window.region, (counts >= 2)[window.rows, window.columns])
-    assert np.allclose(small, expected[window.rows, window.columns], atol=1e-5)
+    assert np.array_equal(window.region, (counts >= 2)[window.box])
+    assert np.allclose(small, expected[window.box], atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(700, 900), (1023, 611), (513, 512)])
@@ -253,13 +253,14 @@ def test_any_size_is_brought_to_the_limit_without_moving(shape: tuple[int, int])
     """A ramp in linear light stays the ramp at the centres of the larger pixels, whatever the ratio and the box."""
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]]
     ramp = np.stack([(rows + 0.5) / shape[0], (columns + 0.5) / shape[1], np.full(shape, 0.3)], axis=-1)
-    region = np.zeros(shape, bool)
+    region, demanded = np.zeros(shape, bool), np.ones(shape, bool)
     region[shape[0] // 5 : shape[0] // 2, shape[1] // 7 : shape[1] // 3] = True
-    window = window_of(region)
-    assert window is not None and max(window.size) == 512
+    window = window_of(region, demanded)
+    assert window is not None and window.share is not None and max(window.share.shape) == 512
     light = srgb_to_linear(seen(linear_to_srgb(ramp.astype(np.float32)), region, window, Memo(), "it"))
-    y = (np.arange(window.size[0])[window.rows] + 0.5) / window.size[0]
-    x = (np.arange(window.size[1])[window.columns] + 0.5) / window.size[1]
+    y, x = (
+        (np.arange(length)[part] + 0.5) / length for length, part in zip(window.share.shape, window.box, strict=True)
+    )
     inner = np.zeros_like(window.region)
     inner[2:-2, 2:-2] = window.region[2:-2, 2:-2]
     expected = np.stack([*np.broadcast_arrays(y[:, None], x[None]), np.full(window.region.shape, 0.3)], axis=-1)
@@ -267,9 +268,20 @@ def test_any_size_is_brought_to_the_limit_without_moving(shape: tuple[int, int])
     assert np.abs(light - expected)[inner].max() < 1e-3
 
 
+def test_the_scale_is_that_of_the_demanded_region() -> None:
+    """Methods that vouch for more or less are looked at equally closely."""
+    demanded = np.zeros((1500, 1500), bool)
+    demanded[100:1124, 300:812] = True
+    part = demanded.copy()
+    part[600:] = False
+    whole, less = window_of(demanded, demanded), window_of(part, demanded)
+    assert whole is not None and less is not None
+    assert whole.region.shape == (512, 256) and less.region.shape == (250, 256)
+
+
 def test_a_picture_of_another_size_is_refused() -> None:
     region = np.ones((64, 64), bool)
-    window = window_of(region)
+    window = window_of(region, region)
     assert window is not None
     with pytest.raises(ImageError, match=r"it is an array \(64, 60, 3\)"):
         seen(np.zeros((64, 60, 3), np.float32), region, window, Memo(), "it")

@@ -53,8 +53,8 @@ def weighted_mean(rows: Tensor, places: Places) -> Tensor:
 
 
 def unit_length(rows: Tensor) -> Tensor:
-    """Rows ``(…, C)`` over their Euclidean norm; zeros stay zeros (the constant is that of ``lpips``)."""
-    return rows / (torch.linalg.vector_norm(rows, dim=-1, keepdim=True) + 1e-10)
+    """Rows ``(…, C)`` over their Euclidean norm, in place; zeros stay zeros (the constant is that of ``lpips``)."""
+    return rows.div_(torch.linalg.vector_norm(rows, dim=-1, keepdim=True).add_(1e-10))
 
 
 def as_tensor(pictures: Sequence[NDArray[np.float32]], device: str) -> Tensor:

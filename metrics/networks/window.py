@@ -1,31 +1,36 @@
 """What a network is shown: both pictures at a bounded size, cut to the box around the region, nothing else.
 
-A picture whose longest side exceeds the limit is averaged over area in linear light, over pixels of the region alone;
-a small pixel belongs to the region where at least half of it did. The box is that of ``metrics.regions``, without a
-margin. Outside the region every network sees zeros after its own normalisation (the mean colour that it was trained
-on), on both sides, so whatever lies there, NaN included, never reaches a number.
+The pictures are cut to the box around the demanded region. If its longest side exceeds the limit, they are averaged
+over area in linear light, over pixels of the region alone, and a small pixel belongs to the region where at least half
+of it did; so the scale is the same for all methods, whatever each of them vouches for. They are then cut to the box
+around what is left of the region. Boxes are those of ``metrics.regions``, without a margin. Outside the region every
+network sees zeros after its own normalisation (the mean colour that it was trained on), on both sides, so whatever lies
+there, NaN included, never reaches a number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.arrays import TOLERANCE
 from metrics.contract import Judged, Memo
 from metrics.regions import Mask, box_around, region_key
 from recon.colour import linear_to_srgb, srgb_to_linear
 from recon.errors import ImageError
 
 LONGEST_SIDE = 512
-"""Default limit of a picture's longest side in pixels, which bounds what a network costs."""
+"""Default limit of a box's longest side in pixels, which bounds what a network costs."""
 
 LEAST_SIDE = 32
 """Shortest side of a box, in pixels: below it the deepest layers of the trunks have nothing left."""
 
-_TOLERANCE = 1e-4  # float32 conversions between encodings leave [0, 1] by less
+
+Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,43 +38,51 @@ class Window:
     """The part of a picture that a network sees.
 
     Attributes:
-        key: equal for equal windows of pictures of one size.
-        size: height and width of the whole picture after it was made small.
-        rows, columns: the box, in the small picture.
-        region: ``(h, w)`` bool, of the box.
-        share: ``(h, w)`` float32: part of each small pixel that lay in the region; None where nothing was made small.
+        key: equal for equal windows.
+        demanded: rows and columns of the box around the demanded region, in the picture.
+        share: ``(h', w')`` float32: part of each small pixel of that box that lay in the region; None where nothing
+            was made small.
+        box: rows and columns of the window in that box, made small.
+        region: ``(h, w)`` bool, of the window.
     """
 
-    key: tuple[str, int]
-    size: tuple[int, int]
-    rows: slice
-    columns: slice
-    region: Mask
+    key: Key
+    demanded: tuple[slice, slice]
     share: NDArray[np.float32] | None
+    box: tuple[slice, slice]
+    region: Mask
 
 
-def window_of(region: Mask, longest: int = LONGEST_SIDE) -> Window | None:
-    """The window around ``region`` ``(H, W)`` of pictures of that size; None where it is too small to be looked at."""
-    height, width = region.shape
-    scale = min(1.0, longest / max(height, width))
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    share = None if size == region.shape else _averaged(region.astype(np.float32), size, (0.0, 0.0, width, height))
-    small = region if share is None else share >= 0.5
-    if min(size) < LEAST_SIDE or not small.any():
+def window_key(region: Mask, demanded: Mask, longest: int) -> Key:
+    """The key of :func:`window_of`, without its work."""
+    return region_key(region), region_key(demanded), longest
+
+
+def window_of(region: Mask, demanded: Mask, longest: int = LONGEST_SIDE) -> Window | None:
+    """The window around ``region`` ``(H, W)``, a part of ``demanded``; None where it is too small to be looked at."""
+    if min(region.shape) < LEAST_SIDE or not region.any():
         return None
-    rows, columns = box_around(small, least=LEAST_SIDE)
-    inside = share[rows, columns] if share is not None else None
-    return Window((region_key(region), longest), size, rows, columns, small[rows, columns], inside)
+    outer = box_around(demanded | region, least=LEAST_SIDE)
+    small, share = region[outer], None
+    scale = longest / max(small.shape)
+    if scale < 1.0:
+        size = max(LEAST_SIDE, round(small.shape[0] * scale)), max(LEAST_SIDE, round(small.shape[1] * scale))
+        share = _averaged(small.astype(np.float32), size)
+        small = share >= 0.5
+        if not small.any():
+            return None
+    box = box_around(small, least=LEAST_SIDE)
+    return Window(window_key(region, demanded, longest), outer, share, box, small[box])
 
 
-def windows_of(batch: Sequence[Judged], longest: int) -> dict[tuple[str, int], tuple[Window | None, list[int]]]:
+def windows_of(batch: Sequence[Judged], longest: int) -> dict[Key, tuple[Window | None, list[int]]]:
     """Members of a batch that share a window: its key → the window, and the members' places in the batch."""
-    groups: dict[tuple[str, int], tuple[Window | None, list[int]]] = {}
+    groups: dict[Key, tuple[Window | None, list[int]]] = {}
     for place, judged in enumerate(batch):
-        key = (region_key(judged.region), longest)
+        key = window_key(judged.region, judged.demanded, longest)
         if key not in groups:
-            window = judged.of_reference.get(("window", *key), lambda j=judged: window_of(j.region, longest))  # type: ignore[misc]
-            groups[key] = (window, [])
+            make = partial(window_of, judged.region, judged.demanded, longest)
+            groups[key] = (judged.of_reference.get(("window", *key), make), [])
         groups[key][1].append(place)
     return groups
 
@@ -93,40 +106,27 @@ def seen(picture: NDArray[np.floating], region: Mask, window: Window, memo: Memo
 
 
 def _seen(picture: NDArray[np.floating], region: Mask, window: Window, what: str) -> NDArray[np.float32]:
+    values = np.where(region[window.demanded][..., None], picture[window.demanded], 0.0).astype(np.float32)
+    _check_range(values, what)
     if window.share is None:
-        box = np.where(window.region[..., None], picture[window.rows, window.columns], 0.0).astype(np.float32)
-        _check_range(box, what)
-        return np.clip(box, 0.0, 1.0)
-    # The box in pixels of the large picture, and the whole pixels that it touches.
-    down, across = region.shape[0] / window.size[0], region.shape[1] / window.size[1]
-    top, bottom = window.rows.start * down, window.rows.stop * down
-    left, right = window.columns.start * across, window.columns.stop * across
-    high, low = int(top), min(region.shape[0], int(np.ceil(bottom)))
-    first, last = int(left), min(region.shape[1], int(np.ceil(right)))
-    inside = region[high:low, first:last]
-    large = np.where(inside[..., None], picture[high:low, first:last], 0.0).astype(np.float32)
-    _check_range(large, what)
-    linear = srgb_to_linear(large)
-    place = (left - first, top - high, min(right - first, last - first), min(bottom - high, low - high))
-    shape = window.region.shape
-    planes = [_averaged(linear[..., channel], shape, place) for channel in range(3)]
-    mean = np.stack(planes, axis=-1) / np.maximum(window.share, 1e-6)[..., None]
-    return np.where(window.region[..., None], linear_to_srgb(mean), 0.0).astype(np.float32)
+        values = np.clip(values, 0.0, 1.0)
+    else:
+        linear = srgb_to_linear(values)
+        planes = [_averaged(linear[..., channel], window.share.shape) for channel in range(3)]
+        values = linear_to_srgb(np.stack(planes, axis=-1) / np.maximum(window.share, 1e-6)[..., None])
+    return np.where(window.region[..., None], values[window.box], 0.0).astype(np.float32)
 
 
-def _averaged(
-    plane: NDArray[np.float32], size: tuple[int, ...], box: tuple[float, float, float, float]
-) -> NDArray[np.float32]:
-    """Mean over area of the part ``box`` (left, top, right, bottom) of ``(H, W)``, at ``size`` (height, width)."""
+def _averaged(plane: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    """Mean over area of ``(H, W)`` at ``size`` (height, width)."""
     from PIL import Image
 
-    shrunk = Image.fromarray(plane).resize((size[1], size[0]), Image.Resampling.BOX, box=box)
-    return np.asarray(shrunk, np.float32)
+    return np.asarray(Image.fromarray(plane).resize((size[1], size[0]), Image.Resampling.BOX), np.float32)
 
 
 def _check_range(values: NDArray[np.float32], what: str) -> None:
     low, high = float(values.min()), float(values.max())
-    if not (low >= -_TOLERANCE and high <= 1.0 + _TOLERANCE):  # NaN fails both
+    if not (low >= -TOLERANCE and high <= 1.0 + TOLERANCE):  # NaN fails both
         raise ImageError(
             f"{what} holds values from {low:.4g} to {high:.4g} inside the region, where a network wants sRGB in "
             "[0, 1]: make it again."
