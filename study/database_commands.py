@@ -27,7 +27,8 @@ def upgrade_command(db: str | None) -> None:
     before, newest = schema_version(engine)
     upgrade(engine)
     name = engine.url.render_as_string(hide_password=True)
-    click.echo(f"{name}: {'is at' if before == newest else f'from {before or 'nothing'} to'} schema {newest}")
+    change = "is at" if before == newest else f"went from {before or 'nothing'} to"
+    click.echo(f"{name}: {change} schema {newest}")
 
 
 @database.command("downgrade")
