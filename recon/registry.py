@@ -25,6 +25,7 @@ class Registry(Generic[Piece]):
     def __init__(self, noun: str, group: str, built_in: dict[str, str]) -> None:
         self.noun = noun
         self.group = group
+        self.built_in = tuple(built_in)
         self._targets = dict(built_in)
         self._discovered = False
 

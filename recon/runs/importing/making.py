@@ -266,8 +266,9 @@ class ResultMaker:
         reference = read_json(self.run.judged(item.key.subject, item.key.protocol) / "reference.json")
         box: Box = tuple(reference["crop"])
         given = read_png(self.run.given(item.key.subject, item.key.protocol)).astype(np.float32)
+        found: dict[str, Any] = {}
         if self.model is None:
-            pictures, found = self._view(item, box, given), {}
+            pictures = self._view(item, box, given)
         else:
             pictures, found = self._head(self.model, item, reference, given)
         for name, values in pictures.items():

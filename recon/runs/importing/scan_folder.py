@@ -126,8 +126,9 @@ def _textured_part(mesh: Path) -> tuple[list[Any], Any, tuple[str, ...]]:
         ) from error
     by_material: dict[str, list[Any]] = {}
     for part in (part for part in parts if isinstance(part, trimesh.Trimesh) and len(part.faces)):
+        material = getattr(part.visual, "material", None)
         if _picture(part) is not None and getattr(part.visual, "uv", None) is not None:
-            by_material.setdefault(str(part.visual.material.name), []).append(part)
+            by_material.setdefault(str(getattr(material, "name", "")), []).append(part)
     if not by_material:
         raise InputError(
             f"'{mesh}' has no texture: put albedo.png beside it, or export it with texture coordinates and its "

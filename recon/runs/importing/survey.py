@@ -293,7 +293,10 @@ def _inspected(folder: Path, run: RunFolder, key: ResultKey, kind: Kind, source:
         files = {path.relative_to(folder).as_posix(): file_sha256(path) for path in used}
         if run.reference_record(key.subject, key.protocol) is None:
             raise InputError("the run has no complete reference for it: finish the run with 'mesoface run' first.")
-        described, notes = described_scan(source) if kind == "mesh" else _described(run, key, kind, source, mask)
+        if kind == "mesh":
+            described, notes = described_scan(source)
+        else:
+            described, notes = _described(run, key, kind, source, mask)
     except (MesofaceError, OSError) as error:
         return Found(key, kind, source, mask, files, problem=str(error))
     return Found(key, kind, source, mask, files, described, notes)
@@ -306,7 +309,7 @@ def _mask_beside(source: Path) -> Path | None:
 
 def _described(
     run: RunFolder, key: ResultKey, kind: Kind, source: Path, mask: Path | None
-) -> tuple[str, Sequence[str]]:
+) -> tuple[str, tuple[str, ...]]:
     """Size and mode of a picture in words, checked, and what the user should know."""
     picture = read_picture(source)
     size = f"{picture.size[0]}×{picture.size[1]}"
