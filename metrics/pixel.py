@@ -16,12 +16,14 @@ with zero outside, therefore serves every region of a picture: maps and colours 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.contract import Component, Judged, Memo, Metric, Space, one_by_one
+from metrics.contract import Batch, Component, Judged, Memo, Metric, Space, one_by_one
 from metrics.regions import box_around, eroded, filled, region_key
 
 Image = NDArray[np.floating]
@@ -35,22 +37,26 @@ SSIM_RADIUS = int(SSIM_TRUNCATE * SSIM_SIGMA + 0.5)
 # step of an 8-bit encoding in one value of 6,500 already gives 86 dB, so the cap touches exact copies alone.
 PSNR_CAP = 100.0
 
+BLOCK = 64
+"""Rows of which errors are squared at a time: what stays in the processor's cache is twice as quick."""
+
 
 def psnr(result: Image, reference: Image, mask: Mask) -> float:
     """Peak signal-to-noise ratio over the masked pixels, in dB, capped at :data:`PSNR_CAP`; NaN on an empty mask."""
     if not mask.any():
         return float("nan")
     rows, columns = box_around(mask)
-    inside = mask[rows, columns]
-    with np.errstate(over="ignore", invalid="ignore"):  # whatever lies outside the mask is dropped after squaring
-        error = np.subtract(result[rows, columns], reference[rows, columns], dtype=np.float32)
-        # Sums of a row or a pixel in float32, of all of them in float64: exact to 1e-7 without a copy in float64.
-        if inside.all():
-            flat = error.reshape(len(error), -1)
-            squares = np.einsum("ij,ij->i", flat, flat)
-        else:
-            squares = np.einsum("ijc,ijc->ij", error, error)[inside]
-    mean = float(squares.sum(dtype=np.float64)) / (3 * int(inside.sum()))
+    total = 0.0
+    for top in range(rows.start, rows.stop, BLOCK):
+        part = (slice(top, min(top + BLOCK, rows.stop)), columns)
+        inside = mask[part]
+        with np.errstate(invalid="ignore"):  # infinite minus infinite, outside the mask
+            error = np.subtract(result[part], reference[part], dtype=np.float32)
+        if not inside.all():
+            error[~inside] = 0
+        flat = error.reshape(-1)
+        total += float(np.dot(flat, flat))
+    mean = total / (3 * np.count_nonzero(mask))
     return min(-10.0 * float(np.log10(mean)), PSNR_CAP) if mean > 0 else PSNR_CAP
 
 
@@ -142,6 +148,24 @@ def pair_key(name: str, judged: Judged, known: Mask) -> tuple[str, Memo, str]:
     return name, judged.of_reference, region_key(known)
 
 
+def side_by_side(measure: Callable[[Judged], Sequence[float]]) -> Callable[[Batch, str], Sequence[Sequence[float]]]:
+    """A metric of batches whose members are measured in as many threads as torch may use.
+
+    For what spends its time in filters and arithmetic of large arrays, which let other threads run. What two members
+    need of their reference may be made twice; both come out the same.
+    """
+
+    def of_batch(batch: Batch, device: str) -> Sequence[Sequence[float]]:
+        if len(batch) == 1:
+            return [measure(batch[0])]
+        import torch
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+            return list(threads.map(measure, batch))
+
+    return of_batch
+
+
 _BOTH: frozenset[Space] = frozenset({"uv", "image"})
 
 PSNR = Metric(
@@ -167,7 +191,7 @@ SSIM = Metric(
         "precision": "float32",
     },
     spaces=_BOTH,
-    measure=one_by_one(lambda judged: [_ssim(judged)]),
+    measure=side_by_side(lambda judged: [_ssim(judged)]),
 )
 
 DELTA_E = Metric(
@@ -176,5 +200,5 @@ DELTA_E = Metric(
     version=version("scikit-image"),
     parameters={"illuminant": "D65", "observer": "2", "precision": "float32"},
     spaces=_BOTH,
-    measure=one_by_one(lambda judged: [_delta_e(judged)]),
+    measure=side_by_side(lambda judged: [_delta_e(judged)]),
 )

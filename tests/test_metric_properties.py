@@ -24,7 +24,7 @@ from metrics.ms_ssim import MS_SSIM
 SIZE = 192
 """The least side at which every metric here has a value: MS-SSIM needs 176."""
 
-few = settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+few = settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -149,11 +149,10 @@ def test_result_and_reference_may_change_places(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("poison", [np.nan, 1e9])
-def test_nothing_outside_the_region_is_read(name: str, poison: float) -> None:
+def test_nothing_outside_the_region_is_read(name: str) -> None:
     @few
-    @given(seeds)
-    def holds(seed: int) -> None:
+    @given(seeds, st.sampled_from([np.nan, 1e9, -np.inf]))
+    def holds(seed: int, poison: float) -> None:
         reference, region = relief(seed), blob(seed)
         result = noisy(reference, seed, 0.05)
         spoiled = [np.where(region[..., None], p, np.float32(poison)) for p in (result, reference)]
