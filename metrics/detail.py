@@ -42,18 +42,18 @@ PARTS: tuple[Part, ...] = ("luma", "chroma")
 LUMA = "Rec. 709 of sRGB-encoded albedo"
 CHROMA = "log R/G and log √(RG)/B of sRGB-encoded albedo, to first order"
 
-FAINTEST = 1e-6
-"""Energy of a relative contrast of 0.1 %, added before a logarithm is taken. Rounding to 8 bits has 0.2 % at mid grey,
-so it changes nothing that a picture can hold, and what is perfectly smooth keeps a finite logarithm."""
+FAINTEST = 1e-8
+"""Energy of a relative contrast of 0.01 %, added before a logarithm is taken: what is perfectly smooth keeps a finite
+one. Rounding to 8 bits alone has 0.2 % at mid grey, and a hundredth of its energy in the coarse band."""
 
 
 @dataclass(frozen=True, eq=False)
 class Detail:
-    """Relative detail of one picture inside a region, cut to the smallest box around the region.
+    """Relative detail of one picture inside a region, cut to the smallest box around what is counted.
 
     Attributes:
         bands: ``(P, 3, h, w)`` float32, dimensionless, fine to coarse, 0 outside the region; P is 1 for luma, 2 for
-            chroma.
+            chroma. Of height and width 0 where nothing is counted.
         counted: ``(h, w)`` bool: the region without the rim where bands feel its edge, :func:`measured_region`. What
             reads its neighbours as well counts where all that it reads lies in here: the normalised convolution is
             lopsided in the rim, and its few large values would outweigh the rest.
@@ -86,7 +86,12 @@ def laplacian_bands(
 
 def measured_region(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """``(S, S)`` bool: ``mask`` without its rim of three times the widest σ, where bands would feel the edge."""
-    return erode(mask, TRUNCATE * max(band_sigmas(mask.shape[0])))
+    return erode(mask, _reach(mask.shape[0]))
+
+
+def _reach(size: int) -> float:
+    """Radius of the widest kernel in texels of a map of side ``size``."""
+    return TRUNCATE * max(band_sigmas(size))
 
 
 def relative_detail(albedo_srgb: NDArray[np.floating], region: NDArray[np.bool_], part: Part = "luma") -> Detail:
@@ -94,21 +99,22 @@ def relative_detail(albedo_srgb: NDArray[np.floating], region: NDArray[np.bool_]
 
     Args:
         albedo_srgb: ``(S, S, 3)`` sRGB-encoded in [0, 1]; ignored outside ``region``, NaN included.
-        region: ``(S, S)`` bool; where it is empty, so are the arrays of the result.
+        region: ``(S, S)`` bool.
     """
     size = region.shape[0]
+    sigmas, scale = band_sigmas(size), size / REFERENCE_SIZE
     rows, columns = box_around(region) if region.any() else (slice(0, 0), slice(0, 0))
     inside = region[rows, columns]
-    sigmas = band_sigmas(size)
-    if not inside.size:
-        empty = np.zeros((1 if part == "luma" else 2, len(sigmas), 0, 0), np.float32)
-        return Detail(empty, inside, size / REFERENCE_SIZE)
+    counted = erode(inside, _reach(size))
+    if not counted.any():
+        return Detail(np.zeros((1 if part == "luma" else 2, len(sigmas), 0, 0), np.float32), counted[:0, :0], scale)
     colours = np.where(inside[..., None], albedo_srgb[rows, columns], 0.0).astype(np.float32)
     if part == "luma":
         bands = laplacian_bands(colours @ LUMINANCE, inside, sigmas)[None]
     else:
         bands = opponents(np.stack([laplacian_bands(colours[..., c], inside, sigmas) for c in range(3)]))
-    return Detail(bands, measured_region(region)[rows, columns], size / REFERENCE_SIZE)
+    down, across = box_around(counted)
+    return Detail(np.ascontiguousarray(bands[..., down, across]), counted[down, across].copy(), scale)
 
 
 def opponents(channels: NDArray[np.float32]) -> NDArray[np.float32]:

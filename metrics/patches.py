@@ -50,7 +50,7 @@ def projected_patches(detail: Detail) -> list[NDArray[np.float32]]:
         offsets = spacing * (np.arange(SIDE) - SIDE // 2)
         rows, columns = _places(detail.counted, spacing)
         window = (rows[:, None, None] + offsets[:, None], columns[:, None, None] + offsets)
-        patches = np.concatenate([plane[band][window].reshape(len(rows), -1) for plane in detail.bands], axis=1)
+        patches = np.concatenate([plane[band][window].reshape(len(rows), SIDE**2) for plane in detail.bands], axis=1)
         found.append(np.sort(np.ascontiguousarray((patches @ directions(patches.shape[1])).T), axis=1))
     return found
 
