@@ -2,78 +2,144 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from metrics.comparison import Comparison
+    from recon.runs.folder import RunFolder
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FORMATS = ("table", "markdown", "latex", "csv", "json", "html")
+# For programs everything, for readers what says different things.
+_FOR_PROGRAMS = {"csv", "json"}
+
+
+def _filter(option: str, dest: str, text: str) -> Callable[[Command], Command]:
+    return click.option(option, dest, multiple=True, metavar="NAME[,NAME]", help=text)
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--metric", "metrics", multiple=True, help="Only metrics whose name contains this; may be repeated.")
-@click.option("--region", "regions", multiple=True, help="Only regions whose name contains this, such as withheld.")
-@click.option("--space", "spaces", multiple=True, type=click.Choice(["uv", "image", "shape"]),
-              help="Albedo (uv), view (image) or head (shape).")  # fmt: skip
-@click.option("--by", help="Split the subjects by one of their attributes, such as gender.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv", "markdown"]),
-    default="table",
-    show_default=True,
-    help="How to print.",
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
+@_filter(
+    "--metric", "metrics", "Metrics whose name is or contains this (psnr, detail); all for all that were measured."
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes for measuring; default: what fits.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress bars, no notes.")
+@_filter("--region", "regions", "Regions, such as withheld.")
+@_filter("--space", "spaces", "uv (albedo), image (view) or shape (head).")
+@_filter("--view", "views", "What was looked at: albedo, fitted, mitsuba/fitted …")
+@_filter("--method", "methods", "Methods; others do not count for Holm's correction and the ranks.")
+@_filter("--protocol", "protocols", "Protocols: blur for all strengths of it, blur:8 for one.")
+@click.option("--by", metavar="ATTRIBUTE", help="Split the subjects: gender, ethnicity, age, 'ITA group' …")
+@click.option("--pairs", is_flag=True, help="Every pair of methods: difference with interval, p, effect.")
+@click.option("--sensitivity", is_flag=True, help="How metrics answer to a protocol's strength, where it has several.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to write.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
+              help="File to write; without it HTML goes to RUN/report/comparison.html.")  # fmt: skip
+@click.option("--quiet", "-q", is_flag=True, help="Tables alone: no legend, no notes.")
 def compare(
-    run: Path,
+    runs: tuple[Path, ...],
     metrics: tuple[str, ...],
     regions: tuple[str, ...],
     spaces: tuple[str, ...],
+    views: tuple[str, ...],
+    methods: tuple[str, ...],
+    protocols: tuple[str, ...],
     by: str | None,
+    pairs: bool,
+    sensitivity: bool,
     form: str,
-    jobs: int | None,
+    out: Path | None,
     quiet: bool,
 ) -> None:
-    """Print how the methods of the run folder RUN compare: medians over its subjects.
+    """Print how methods compare, in one run or in several.
 
-    Measures first what the run has not measured yet. ★ marks the best; ↑ higher is better, ↓ lower, →1 one is ideal.
+    Means over subjects with 95 % intervals, and marks that are tested: ★ is better than every other method beyond
+    chance, ☆ shares the first place. ↑ higher is better, ↓ lower, →1 one is ideal. Several runs are compared method by
+    method as well. Reads what 'mesoface metrics' measured.
+
+    Tables show the headline metrics unless --metric names others; csv and json hold everything.
     """
-    from metrics.compare import as_csv, as_json, as_markdown, missing_partners, print_tables
-    from metrics.compare import compare as compared
-    from metrics.evaluate import evaluate
+    from metrics.conclusions import Selection, conclude
     from recon.errors import InputError
-    from recon.progress import be_quiet, stages
     from recon.runs.folder import RunFolder
 
-    if quiet:
-        be_quiet()
-    folder = RunFolder(run)
-    folder.read_config()
-    with stages() as progress:
-        evaluation = evaluate(folder, progress, jobs=jobs)
-    table = compared(folder, metrics, regions, spaces, by)
-    if form != "table":
-        click.echo({"json": as_json, "csv": as_csv, "markdown": as_markdown}[form](table))
-        return
-    if not table:
-        raise InputError(f"run '{run}' has no result that could be measured: see the failure.json files in it.")
+    folders = [RunFolder(path) for path in runs]
+    selection = Selection(
+        metrics=_names(metrics),
+        regions=_names(regions),
+        spaces=_names(spaces),
+        views=_names(views),
+        methods=_names(methods),
+        protocols=_names(protocols),
+        headline=form not in _FOR_PROGRAMS,
+    )
+    comparison = conclude(folders, selection, by)
+    if not comparison.standings:
+        first = folders[0].path
+        raise InputError(f"run '{first}' has no value to compare: 'mesoface metrics {first}' says what is missing.")
+    if form == "html":
+        _write_html(comparison, folders, out)
+    elif form == "table" and out is None:
+        _print(comparison, pairs, sensitivity, quiet)
+    else:
+        _put(_as_text(comparison, form, pairs, sensitivity, quiet), out)
+
+
+def _names(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Names apart at commas; those inside brackets belong to a name: ``albedo ΔE2000 (truth, one gain)``."""
+    parts = [part.strip() for text in texts for part in re.split(r",(?![^(]*\))", text)]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _print(comparison: Comparison, pairs: bool, sensitivity: bool, quiet: bool) -> None:
     from rich.console import Console
 
-    console = Console()
-    print_tables(table, console)
-    if not quiet:
-        _print_notes(console, [*evaluation.problems], [*missing_partners(folder)])
+    from metrics.report.tables import print_comparison
+
+    print_comparison(comparison, Console(), pairs=pairs, sensitivity=sensitivity, notes=not quiet)
 
 
-def _print_notes(console: Console, problems: list[str], missing: list[str], most: int = 10) -> None:
-    for title, lines in (("not measured", problems), ("missing results", missing)):
-        if lines:
-            console.print(f"[bold]{title}[/] ({len(lines)})")
-            for line in lines[:most]:
-                console.print(f"  {line}", markup=False)
-            if len(lines) > most:
-                console.print(f"  … and {len(lines) - most} more")
+def _as_text(comparison: Comparison, form: str, pairs: bool, sensitivity: bool, quiet: bool) -> str:
+    if form == "latex":
+        from metrics.report.latex import as_latex
+
+        return as_latex(comparison)
+    if form == "markdown":
+        from metrics.report.markdown import as_markdown
+
+        return as_markdown(comparison, pairs=pairs, sensitivity=sensitivity)
+    if form == "table":
+        import io
+
+        from rich.console import Console
+
+        from metrics.report.tables import print_comparison
+
+        stream = io.StringIO()
+        console = Console(file=stream, width=120, no_color=True)
+        print_comparison(comparison, console, pairs=pairs, sensitivity=sensitivity, notes=not quiet)
+        return stream.getvalue()
+    from metrics.report.data import as_csv, as_json
+
+    return {"json": as_json, "csv": as_csv}[form](comparison, pairs=pairs, sensitivity=sensitivity)
+
+
+def _put(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text.removesuffix("\n"))
+        return
+    from recon.storage import write_text
+
+    write_text(out, text if text.endswith("\n") else text + "\n")
+    click.echo(str(out))
+
+
+def _write_html(comparison: Comparison, folders: list[RunFolder], out: Path | None) -> None:
+    from metrics.report.html import write_html
+
+    click.echo(str(write_html(comparison, folders, out or folders[0].path / "report" / "comparison.html")))

@@ -26,13 +26,13 @@ from metrics.results_state import results_state
 from metrics.rows import NOT_COMPUTED, WHOLE_SET
 from metrics.run_changes import recipe_notes, setting_changes
 from metrics.sensitivity import sensitivities
+from metrics.statistics import SIGNIFICANT
 from metrics.value_table import Entry, ValueTable, load_values, matching
 from recon.errors import UsageError
 from recon.runs.folder import RunFolder
 
 Float = NDArray[np.float64]
 
-SIGNIFICANT = 0.05
 LEAST_RATIO = 2.0**-20
 """What a ratio of 0 counts as, for its logarithm."""
 FEW = 5
@@ -44,6 +44,7 @@ class Selection:
     """What of a run is compared; an empty filter keeps all. Words are those of :func:`metrics.value_table.matching`.
 
     Attributes:
+        metrics: ``all`` among them means all.
         headline: only the metrics, views and regions of :mod:`metrics.headline`, as far as no filter says otherwise.
     """
 
@@ -56,6 +57,7 @@ class Selection:
     headline: bool = False
 
 
+ALL = "all"
 EVERYTHING = Selection()
 HEADLINE = Selection(headline=True)
 
@@ -127,7 +129,7 @@ def _selected(table: ValueTable, selection: Selection, built_in: set[str]) -> tu
         (selection.spaces, [(place.space,) for place in table.places], "space"),
         (selection.views, [(place.view,) for place in table.places], "view"),
         (selection.regions, [(place.region,) for place in table.places], "region"),
-        (selection.metrics, [(place.metric, place.family) for place in table.places], "metric"),
+        (_named(selection.metrics), [(place.metric, place.family) for place in table.places], "metric"),
     )
     kept = set(range(len(table.places)))
     for words, names, noun in filters:
@@ -140,6 +142,10 @@ def _selected(table: ValueTable, selection: Selection, built_in: set[str]) -> tu
     wanted = {table.entries[index] for index in methods}
     table = table.of_methods(lambda entry: entry in wanted)
     return _headline(table, selection, built_in) if selection.headline else (table, [])
+
+
+def _named(metrics: Sequence[str]) -> Sequence[str]:
+    return () if ALL in metrics else metrics
 
 
 def _headline(table: ValueTable, selection: Selection, built_in: set[str]) -> tuple[ValueTable, list[str]]:
@@ -365,4 +371,4 @@ def _all_pairs(methods: int) -> list[tuple[int, int]]:
     return list(combinations(range(methods), 2))
 
 
-__all__ = ["EVERYTHING", "HEADLINE", "Selection", "conclude"]
+__all__ = ["ALL", "EVERYTHING", "HEADLINE", "SIGNIFICANT", "Selection", "conclude"]

@@ -14,6 +14,7 @@ from recon.command_options import names as listed
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from metrics.comparison import Comparison
     from recon.runs import RunConfig, Summary
     from recon.runs.pictures import PictureSummary
 
@@ -209,7 +210,7 @@ def parse_names(text: str, option: str) -> tuple[str, ...]:
 
 def carry_out(config: RunConfig, quiet: bool, as_json: bool, sheet: Path | None = None) -> int:
     """Run, measure, draw the views asked for, and print what was made; the exit code."""
-    from metrics.compare import compare
+    from metrics.conclusions import EVERYTHING, HEADLINE, conclude
     from metrics.evaluate import evaluate
     from recon.errors import EXIT_DONE, EXIT_PARTIAL
     from recon.progress import be_quiet, stages
@@ -230,12 +231,12 @@ def carry_out(config: RunConfig, quiet: bool, as_json: bool, sheet: Path | None 
             for protocol in config.protocols:
                 target = sheet if protocol is config.protocols[0] else sheet.with_stem(f"sheet-{protocol.folder}")
                 draw_sheet(summary.folder, protocol=protocol.name, out=target)
-    table = compare(summary.folder)
+    comparison = conclude([summary.folder], EVERYTHING if as_json else HEADLINE)
     if as_json:
-        said = _for_programs(summary, table, list(evaluation.problems), pictures)
+        said = _for_programs(summary, comparison, list(evaluation.problems), pictures)
         click.echo(json.dumps(said, indent=2, ensure_ascii=False))
     else:
-        _print_summary(summary, table, list(evaluation.problems), quiet)
+        _print_summary(summary, comparison, list(evaluation.problems), quiet)
         if pictures is not None:
             print_summary(pictures, quiet)
     failed = summary.failed or evaluation.problems or (pictures is not None and pictures.failed)
@@ -243,8 +244,9 @@ def carry_out(config: RunConfig, quiet: bool, as_json: bool, sheet: Path | None 
 
 
 def _for_programs(
-    summary: Summary, table: list[dict[str, Any]], problems: list[str], pictures: PictureSummary | None
+    summary: Summary, comparison: Comparison, problems: list[str], pictures: PictureSummary | None
 ) -> dict[str, Any]:
+    from metrics.report.data import standing_rows
     from recon.render_commands import for_programs
 
     def listed(outcomes: tuple[Any, ...]) -> list[dict[str, str]]:
@@ -269,18 +271,21 @@ def _for_programs(
         "not_measured": problems,
         "pictures": None if pictures is None else for_programs(pictures),
         "notes": list(summary.notes),
-        "comparison": table,
+        "comparison": standing_rows(comparison.standings),
     }
 
 
-def _print_summary(summary: Summary, table: list[dict[str, Any]], problems: list[str], quiet: bool) -> None:
+def _print_summary(summary: Summary, comparison: Comparison, problems: list[str], quiet: bool) -> None:
     from rich.console import Console
 
-    from metrics.compare import print_tables
+    from metrics.report.sections import legend
+    from metrics.report.tables import print_tables
 
     console = Console()
     if not quiet:
-        print_tables(table, console)
+        print_tables(comparison, console)
+        for line in legend(comparison):
+            console.print(line, style="dim", highlight=False, markup=False)
         _print_made(summary, console)
         for note in summary.notes[:MOST_NOTES]:
             console.print(f"note: {note}", style="dim", markup=False)

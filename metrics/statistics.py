@@ -33,6 +33,8 @@ Float = NDArray[np.float64]
 Single = NDArray[np.float32]
 
 LEVEL = 0.95
+SIGNIFICANT = 0.05
+"""p-values up to this are beyond chance."""
 RESAMPLES = 2000
 FLIPS = 9999
 EXACT = 13
@@ -180,7 +182,9 @@ def sorted_quantiles(
     above = np.minimum(below + 1, np.maximum(count - 1, 0)[:, None])
     first = np.take_along_axis(rows, below, axis=1).astype(np.float64)
     second = np.take_along_axis(rows, above, axis=1).astype(np.float64)
-    return np.where(count[:, None] > 0, first + (second - first) * (position - below), np.nan)
+    with np.errstate(invalid="ignore"):  # of what is missing, which may be infinite
+        between = first + (second - first) * (position - below)
+    return np.where(count[:, None] > 0, between, np.nan)
 
 
 def quartiles(values: NDArray[np.floating]) -> Float:

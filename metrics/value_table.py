@@ -181,7 +181,7 @@ def _numbers(column: pd.Series[Any], index: Mapping[str, int]) -> NDArray[np.int
     """What ``index`` says of each value of a column of categories."""
     table = np.array([index[word] for word in _categories(column)], np.int64)
     codes = column.cat.codes.to_numpy(np.int64)
-    return table[codes] if len(table) else codes
+    return np.asarray(table[codes] if len(table) else codes, np.int64)
 
 
 def _distinct(frame: pd.DataFrame, names: Sequence[str]) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from metrics.comparison import Place, Standing
 from metrics.report.layout import ARROWS, Table
+from metrics.statistics import SIGNIFICANT
 
 BEST, TIED = "★", "☆"
+
+LEGEND = (
+    f"{BEST} best; {TIED} tied for best; no mark: nothing tells the methods apart. Sign-flip permutation test, paired "
+    f"by subject, Holm's correction over all pairs of methods, {100 * SIGNIFICANT:g} %.",
+    "Means over n subjects, with 95 % BCa bootstrap intervals; of ratios (→1) geometric means, which are compared by "
+    "|log₂|, so that half and double are equally wrong.",
+)
 
 # Short headings, so that many metrics stand side by side.
 _SHORT = {

@@ -11,9 +11,8 @@ from typing import TypeVar
 
 from metrics.comparison import Comparison, Contrast, Estimate, FairnessGap, Place, Sensitivity
 from metrics.report.layout import Block, decimals, shown, shown_interval, shown_p
-from metrics.report.marks import heading
+from metrics.report.marks import LEGEND, heading
 
-SIGNIFICANT = 0.05
 NOTHING = "–"
 
 Shown = TypeVar("Shown", Contrast, FairnessGap, Sensitivity)
@@ -138,15 +137,7 @@ def gap_lines(comparison: Comparison, most: int) -> list[str]:
 
 def legend(comparison: Comparison) -> list[str]:
     """How to read the tables, as far as the comparison needs it."""
-    lines = []
-    if len(comparison.methods) > 1:
-        lines.append(
-            f"★ best; ☆ tied for best; no mark: nothing tells the methods apart. Sign-flip permutation test, paired by "
-            f"subject, Holm's correction over all pairs of methods, {SIGNIFICANT:.0%}."
-        )
-    lines.append("Means over n subjects, with 95 % BCa bootstrap intervals.")
-    if any(standing.place.direction == "one" for standing in comparison.standings):
-        lines.append("Ratios (→1): geometric means; compared by |log₂|, so that half and double are equally wrong.")
+    lines = list(LEGEND if len(comparison.methods) > 1 else LEGEND[1:])
     if comparison.fairness:
         lines.append("Gaps: largest minus smallest mean of a group; p: chance that a random division has such a gap.")
     return lines
