@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from metrics.detail import detail_energy, detail_energy_ratio, laplacian_bands, measured_region
+from metrics.contract import Judged, Memo
+from metrics.detail import (
+    DETAIL,
+    PARTS,
+    detail_energy,
+    detail_energy_ratio,
+    details_of,
+    laplacian_bands,
+    measured_region,
+    relative_detail,
+)
 from recon.texture.bands import SIGMAS, band_sigmas
 
 SIZE = 512
@@ -103,3 +113,49 @@ def test_a_region_thinner_than_the_kernels_has_no_value() -> None:
 def test_a_reference_without_detail_has_no_ratio(mask: np.ndarray, relief: np.ndarray) -> None:
     black = np.zeros((SIZE, SIZE, 3), np.float32)
     assert np.isnan(detail_energy_ratio(grey(0.5 + 0.1 * relief), black, mask)).all()
+
+
+def test_the_metric_gives_the_ratio_of_its_region(mask: np.ndarray, relief: np.ndarray) -> None:
+    result, reference = grey(0.5 + 0.02 * relief), grey(0.5 + 0.03 * relief.T)
+    found = DETAIL.measure([Judged(result, reference, mask, mask, mask)], "cpu")[0]
+    assert list(found) == detail_energy_ratio(result, reference, mask).tolist()
+
+
+def test_what_is_cut_out_is_what_the_whole_map_holds(mask: np.ndarray, relief: np.ndarray) -> None:
+    """The box around the region changes nothing inside it."""
+    luma = (0.5 + 0.03 * relief).astype(np.float32)
+    detail = relative_detail(grey(luma), mask)
+    whole = laplacian_bands(grey(luma) @ np.array([0.2126, 0.7152, 0.0722], np.float32), mask)
+    assert detail.bands.shape[:2] == (1, 3) and detail.bands.shape[2:] == detail.counted.shape
+    assert detail.counted.sum() == measured_region(mask).sum() and detail.scale == 1.0
+    assert np.array_equal(detail.bands[0][:, detail.counted], whole[:, measured_region(mask)])
+
+
+def test_chroma_is_what_changes_the_hue_alone(mask: np.ndarray, relief: np.ndarray) -> None:
+    """To first order log R/G and log √(RG)/B: a contrast of red alone is all of it on one axis, half on the other."""
+    tone, contrast = np.array([0.7, 0.5, 0.4], np.float32), 0.01 * relief[..., None]
+    pores = relative_detail((tone * (1 + contrast)).astype(np.float32), mask, "chroma")
+    assert np.abs(pores.bands[:, :, pores.counted]).max() < 1e-5
+    ruddy = (tone * (1 + contrast * np.array([1, 0, 0]))).astype(np.float32)
+    red_green, yellow_blue = relative_detail(ruddy, mask, "chroma").bands
+    alone = relative_detail(grey(0.7 * (1 + contrast[..., 0])), mask).bands[0]
+    assert red_green == pytest.approx(alone, abs=1e-5) and yellow_blue == pytest.approx(0.5 * alone, abs=1e-5)
+
+
+def test_metrics_share_what_is_worked_out_once(mask: np.ndarray, relief: np.ndarray) -> None:
+    """By picture, part and region: neither another region nor luma is ever taken for chroma."""
+    picture, kept = (0.5 + 0.03 * np.stack([relief, relief.T, -relief], axis=-1)).astype(np.float32), Memo()
+    half = mask & (np.arange(SIZE) < 256)
+    for region in (mask, half):
+        for part in PARTS:
+            judged = Judged(picture, picture, region, region, region, of_reference=kept)
+            result, reference = details_of(judged, part)
+            assert details_of(judged, part)[0] is result and details_of(judged, part)[1] is reference
+            fresh = relative_detail(picture, region, part)
+            assert np.array_equal(reference.bands, fresh.bands) and np.array_equal(result.bands, fresh.bands)
+
+
+def test_an_empty_region_has_no_detail(relief: np.ndarray) -> None:
+    for part, planes in zip(PARTS, (1, 2), strict=True):
+        found = relative_detail(grey(0.5 + 0.03 * relief), np.zeros((SIZE, SIZE), bool), part)
+        assert found.bands.shape == (planes, 3, 0, 0) and found.counted.shape == (0, 0)

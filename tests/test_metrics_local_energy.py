@@ -86,6 +86,7 @@ def test_distance_grows_with_blur(uneven: np.ndarray) -> None:
 def test_luma_and_chroma_are_told_apart() -> None:
     grey, coloured = skin(0.03 * relief(0)), skin(0.03 * relief(0), 0.02 * relief(1))
     found = level_distances(judged(grey, coloured))
+    assert level_distances(judged(coloured, grey)) == found, "a distance has no direction"
     # The luma of the tone moves a little with chroma: red and green do not weigh alike.
     assert max(found[:3]) < 1.0 < 3.0 < min(found[3:])
 
