@@ -23,7 +23,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.contract import Batch, Component, Judged, Memo, Metric, Space, one_by_one
+from metrics.contract import Batch, Component, Judged, Memo, Metric, Space
 from metrics.regions import box_around, eroded, filled, region_key
 
 Image = NDArray[np.floating]
@@ -47,15 +47,15 @@ def psnr(result: Image, reference: Image, mask: Mask) -> float:
         return float("nan")
     rows, columns = box_around(mask)
     total = 0.0
-    for top in range(rows.start, rows.stop, BLOCK):
-        part = (slice(top, min(top + BLOCK, rows.stop)), columns)
-        inside = mask[part]
-        with np.errstate(invalid="ignore"):  # infinite minus infinite, outside the mask
+    with np.errstate(invalid="ignore"):  # infinite minus infinite, outside the mask
+        for top in range(rows.start, rows.stop, BLOCK):
+            part = (slice(top, min(top + BLOCK, rows.stop)), columns)
+            inside = mask[part]
             error = np.subtract(result[part], reference[part], dtype=np.float32)
-        if not inside.all():
-            error[~inside] = 0
-        flat = error.reshape(-1)
-        total += float(np.dot(flat, flat))
+            if not inside.all():
+                error[~inside] = 0
+            flat = error.reshape(-1)
+            total += float(np.dot(flat, flat))
     mean = total / (3 * np.count_nonzero(mask))
     return min(-10.0 * float(np.log10(mean)), PSNR_CAP) if mean > 0 else PSNR_CAP
 
@@ -174,7 +174,7 @@ PSNR = Metric(
     version="2",
     parameters={"data_range": 1.0, "cap": PSNR_CAP, "mean": "over pixels and RGB"},
     spaces=_BOTH,
-    measure=one_by_one(lambda judged: [psnr(judged.result, judged.reference, judged.region)]),
+    measure=side_by_side(lambda judged: [psnr(judged.result, judged.reference, judged.region)]),
 )
 
 SSIM = Metric(
