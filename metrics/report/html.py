@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from metrics.comparison import Comparison, Place, Standing
-from metrics.conclusions import SIGNIFICANT
 from metrics.report.cases import Cases, cases_under, headline_place
 from metrics.report.figures import breakdowns, cards, draws_all_points, strengths
 from metrics.report.layout import Block, Table, decimals, heading, headline_and_further, shown, shown_interval, shown_p
+from metrics.report.marks import BEST, LEGEND, TIED, marks_of
 from metrics.report.palette import HUES, PAPER, places_in_palette
 from metrics.report.plots import Line, line_plot, line_sample
 from metrics.report.provenance import Terms, identities, runs_in_words, terms_of_pictures
@@ -25,6 +25,7 @@ from metrics.report.sources import Sources
 from metrics.report.spectra import Spectra, mean_spectra
 from metrics.report.thumbnails import Pictures
 from metrics.rows import WHOLE_SET
+from metrics.statistics import SIGNIFICANT
 from recon.errors import UsageError
 from recon.runs.folder import RunFolder
 from recon.storage import write_text
@@ -85,7 +86,6 @@ def _page(
 ) -> str:
     """The page; ``worst`` None for one without pictures."""
     from jinja2 import Environment, PackageLoader
-    from markupsafe import Markup
 
     hues = places_in_palette(comparison.methods)
     headlines = _headlines(comparison, headline)
@@ -99,7 +99,6 @@ def _page(
     environment = Environment(
         loader=PackageLoader("metrics.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["svg"] = Markup
     environment.globals["heading"] = heading
     return environment.get_template("report.html").render(
         title=title or f"Comparison of {' and '.join(comparison.runs)}",
@@ -108,7 +107,7 @@ def _page(
         hues=hues,
         palette=list(enumerate(HUES)),
         paper=PAPER,
-        sample=lambda method: Markup(line_sample(None if method is None else hues[method])),
+        sample=lambda method: line_sample(None if method is None else hues[method]),
         protocols=_by_protocol(comparison, first, further),
         cards=cards(comparison, hues, pairs),
         all_points=draws_all_points(comparison),
@@ -128,6 +127,7 @@ def _page(
         runs=runs_in_words(sources),
         numbers=numbers,
         unread=unread,
+        marks=LEGEND,
     )
 
 
@@ -160,25 +160,27 @@ def _grid(table: Table) -> dict[str, Any]:
     for place in table.places:
         cells = [table.cells.get((method, place)) for method in table.methods]
         digits = decimals([cell.mean.value for cell in cells if cell])
+        marks = marks_of(table, place)
         counts = sorted({cell.mean.n for cell in cells if cell})
         of_all = any(cell and WHOLE_SET in cell.values for cell in cells)
         rows.append(
             {
                 "heading": heading(place),
-                "cells": [_cell(cell, digits) for cell in cells],
+                "cells": [_cell(cell, digits, marks.get(cell.method, "") if cell else "") for cell in cells],
                 "n": "all" if of_all else f"{counts[0]}–{counts[-1]}" if len(counts) > 1 else str(counts[0]),
             }
         )
     return {"title": table.block.title, "methods": table.methods, "rows": rows}
 
 
-def _cell(standing: Standing | None, digits: int) -> dict[str, str]:
+def _cell(standing: Standing | None, digits: int, mark: str) -> dict[str, str]:
     if standing is None or not math.isfinite(standing.mean.value):
-        return {"value": "–", "interval": "", "kind": "", "why": standing.reason if standing else ""}
-    kind = "" if not standing.best else "tied" if standing.tied else "best"
+        return {"value": "–", "interval": "", "mark": "", "kind": "", "why": standing.reason if standing else ""}
+    kind = {BEST: "best", TIED: "tied"}.get(mark, "")
     return {
         "value": shown(standing.mean.value, digits),
         "interval": shown_interval(standing.mean, digits),
+        "mark": mark,
         "kind": kind,
         "why": f"median {shown(standing.median, digits)}, n = {standing.mean.n}"
         + (f", rank {standing.rank}" if standing.rank else ""),

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from metrics.comparison import Comparison, Contrast, FairnessGap, Place, Standing
-from metrics.conclusions import SIGNIFICANT
 from metrics.report.layout import (
     ARROWS,
     Block,
@@ -27,6 +26,8 @@ from metrics.report.layout import (
     headline_and_further,
     shown,
 )
+from metrics.report.marks import BEST, TIED, marks_of
+from metrics.statistics import SIGNIFICANT
 
 PACKAGES = r"""\usepackage[T1]{fontenc}
 \usepackage{textcomp}
@@ -49,7 +50,6 @@ _COMMANDS = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
-    "-": r"{-}",  # two of them in a row would become a dash
     "`": r"\textasciigrave{}",
     "'": r"\textquotesingle{}",
 }
@@ -68,13 +68,13 @@ _SIGNS = {
     "←": r"$\leftarrow$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
-    "–": "--",
-    "—": "---",
+    "–": r"\textendash{}",
+    "—": r"\textemdash{}",
     "…": r"\dots{}",
-    "’": "'",
-    "‘": "`",
-    "“": "``",
-    "”": "''",
+    "’": r"\textquoteright{}",
+    "‘": r"\textquoteleft{}",
+    "“": r"\textquotedblleft{}",
+    "”": r"\textquotedblright{}",
     "µ": r"$\mu$",
     "²": r"\textsuperscript{2}",
     "³": r"\textsuperscript{3}",
@@ -90,7 +90,8 @@ _LIKE_LATIN = {
 
 def escaped(text: str) -> str:
     """``text`` as TeX sets it, letter by letter. A letter that pdfTeX's fonts lack is named by its number, U+65E5."""
-    return "".join(_letter(letter) for letter in unicodedata.normalize("NFC", text))
+    letters = "".join(_letter(letter) for letter in unicodedata.normalize("NFC", text))
+    return re.sub("-(?=-)", "-{}", letters)  # two hyphens in a row would become a dash
 
 
 def _letter(letter: str) -> str:
@@ -200,7 +201,8 @@ def _standings(table: Table, lead: str, label: str, width: int) -> list[str]:
     for place in table.places:
         found = {method: table.cells.get((method, place)) for method in table.methods}
         digits = decimals([cell.mean.value for cell in found.values() if cell])
-        cells = {method: _standing_cell(cell, digits) for method, cell in found.items()}
+        marks = marks_of(table, place)
+        cells = {method: _standing_cell(cell, digits, marks.get(method, "")) for method, cell in found.items()}
         letters = [_letters(cell.mean.value, cell.mean.low, digits) for cell in found.values() if cell]
         columns.append(_column(place, cells, letters))
     counts = {
@@ -208,21 +210,19 @@ def _standings(table: Table, lead: str, label: str, width: int) -> list[str]:
         for method in table.methods
     }
     caption = (
-        f"{lead}{escaped(table.block.title)}: mean over subjects and its 95\\,\\% interval. Bold: best; underlined: "
-        "best together with others from which it differs by no more than chance."
+        f"{lead}{escaped(table.block.title)}: mean over subjects and its 95\\,\\% interval. Bold: best beyond chance; "
+        "underlined: tied for best, none is better beyond chance (no mark where all are tied)."
     )
     if any(place.direction == "one" for place in table.places):
         caption += " Of ratios the geometric mean."
     return _split(columns, "method", list(table.methods), counts, caption, label, width)
 
 
-def _standing_cell(standing: Standing | None, digits: int) -> str:
+def _standing_cell(standing: Standing | None, digits: int, mark: str) -> str:
     if standing is None or not math.isfinite(standing.mean.value):
         return "--"
-    mark = ""
-    if standing.best:
-        mark = "\\underline" if standing.tied else "\\mathbf"
-    return _with_interval(standing.mean.value, standing.mean.low, standing.mean.high, digits, mark)
+    mean, command = standing.mean, {BEST: "\\mathbf", TIED: "\\underline"}.get(mark, "")
+    return _with_interval(mean.value, mean.low, mean.high, digits, command)
 
 
 def _with_interval(value: float, low: float, high: float, digits: int, mark: str, plus: bool = False) -> str:
@@ -317,7 +317,7 @@ def _fairness(table: Table, gaps: Sequence[FairnessGap], lead: str, label: str, 
     if not methods:
         return []
     columns = []
-    for place in table.places:
+    for place in (place for place in table.places if any(known == place for _, known in here)):
         found = {method: here[method, place] for method in methods if (method, place) in here}
         digits = decimals([gap.gap.value for gap in found.values()])
         cells = {

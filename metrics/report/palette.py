@@ -1,7 +1,8 @@
 """Colours of methods in reports: the same method has the same colour in every report, on light and on dark paper.
 
-Ten hues after Okabe and Ito (2008) and Tol (2021), chosen to stay apart under protanopia and deuteranopia, darkened for
-white and lightened for dark paper until each has a contrast of at least 3:1 (WCAG 2.1, 1.4.11). No colour is ever the
+Ten hues after Okabe and Ito (2008) and Tol (2021), darkened for white and lightened for dark paper until each has a
+contrast of at least 3:1 (WCAG 2.1, 1.4.11). Those of the methods that run by default (``meso``, ``deep``, ``pca``,
+``mirror``) lie far apart under protanopia and deuteranopia too; ten hues cannot. No colour is ever the
 only sign of a method: names stand beside boxes, and lines differ by their dashes and points by their shapes.
 """
 
@@ -18,9 +19,9 @@ HUES = (
     ("#a87b00", "#e6c04a"),
     ("#882255", "#e58ab0"),
     ("#117733", "#62c27c"),
+    ("#4f9688", "#81f0d0"),
+    ("#3d3d3d", "#8f8f8f"),
     ("#b8558f", "#eba6d2"),
-    ("#6b6b6b", "#b4b4b4"),
-    ("#00896a", "#2fc9a0"),
     ("#3d3d9e", "#a3a3ff"),
     ("#1487ad", "#8fe0ff"),
 )
@@ -28,6 +29,8 @@ HUES = (
 
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "5 2", "4 4", "1.5 3", "12 4", "8 2 1 2 1 2", "3 2")
 MARKS = ("circle", "square", "diamond", "up", "down", "circle", "square", "diamond", "up", "down")
+# Hues that lie far from those of the methods that run by default come first.
+_FOR_OTHERS = (3, 2, 7, 4, 9, 8, 6, 5, 1, 0)
 
 
 def places_in_palette(methods: Iterable[str]) -> dict[str, int]:
@@ -45,7 +48,7 @@ def places_in_palette(methods: Iterable[str]) -> dict[str, int]:
         own = built_in.get(name, built_in.get(name.rpartition(":")[2]))
         if own is not None and own not in found.values():
             found[name] = own
-    free = [index for index in reversed(range(len(HUES))) if index not in found.values()]
+    free = [index for index in _FOR_OTHERS if index not in found.values()]
     for position, name in enumerate(name for name in names if name not in found):
         found[name] = free[position] if position < len(free) else position % len(HUES)
     return {name: found[name] for name in names}

@@ -194,10 +194,11 @@ def box_plot(
 
 
 def _boxes_in_words(panels: Mapping[str, Sequence[Box]]) -> str:
-    return " ".join(
-        f"{heading}: " + ", ".join(f"{box.method} median {tick_text(round(box.median, 4))}" for box in boxes) + "."
-        for heading, boxes in panels.items()
-    )
+    return " ".join(f"{heading}: {', '.join(map(_box_in_words, boxes))}." for heading, boxes in panels.items())
+
+
+def _box_in_words(box: Box) -> str:
+    return f"{box.method} median {tick_text(float(f'{box.median:.4g}'))}" if box.values else f"{box.method} no value"
 
 
 def _draw_box(svg: ElementTree.Element, scale: Scale, box: Box, top: float, gutter: float, all_points: bool) -> None:

@@ -35,7 +35,7 @@ def runs_in_words(sources: Sources) -> list[dict[str, Any]]:
 
 
 def _facts(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    facts = [(name.replace("_", " "), _said(value)) for name, value in config["settings"].items()]
+    facts = [(name.replace("_", " "), _said(value)) for name, value in config.get("settings", {}).items()]
     facts.append(("people", str(len(config["subjects"]))))
     facts.append(("protocols", ", ".join(config["protocols"])))
     facts += [(f"method {name}", _said(parameters) or "as it is") for name, parameters in config["methods"].items()]
