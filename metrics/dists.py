@@ -136,12 +136,12 @@ def _similarity(features: Tensor, known: _Known, alpha: Tensor, beta: Tensor) ->
 def _measured(batch: Batch, window: Window, network: _Network) -> list[float]:
     import torch
 
-    from metrics.networks.features import as_tensor, chunks
+    from metrics.networks.features import as_tensor, chunks, exactly
 
     device = network.trunk.device
     reference, results = pictures_of(batch, window)
     values: list[float] = []
-    with torch.inference_mode():
+    with exactly():
         inside = torch.from_numpy(window.region).to(device)
         known = [_known(features, inside) for features in _layers(network, as_tensor([reference], device), inside)]
         for part in chunks(len(results), window.region.shape, device):

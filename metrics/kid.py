@@ -104,11 +104,11 @@ def _square(picture: NDArray[np.float32], window: Window) -> NDArray[np.uint8]:
 def _described(pictures: Sequence[NDArray[np.float32]], window: Window, device: str) -> list[Descriptor]:
     import torch
 
-    from metrics.networks.features import chunks
+    from metrics.networks.features import chunks, exactly
 
     network = load_inception(device).network
     found: list[Descriptor] = []
-    with torch.inference_mode():
+    with exactly():
         for part in chunks(len(pictures), (_NETWORK_SIDE, _NETWORK_SIDE), device):
             squares = np.stack([_square(picture, window) for picture in pictures[part]])
             (rows,) = network(torch.from_numpy(squares).to(device).permute(0, 3, 1, 2))

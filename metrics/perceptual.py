@@ -105,11 +105,11 @@ def pictures_of(batch: Batch, window: Window) -> tuple[NDArray[np.float32], list
 def _measured(batch: Batch, window: Window, trunk: Trunk) -> list[Differences]:
     import torch
 
-    from metrics.networks.features import as_tensor, chunks, places_of, rows_of, unit_length, weighted_mean
+    from metrics.networks.features import as_tensor, chunks, exactly, places_of, rows_of, unit_length, weighted_mean
 
     reference, results = pictures_of(batch, window)
     measured: list[Differences] = []
-    with torch.inference_mode():
+    with exactly():
         inside = torch.from_numpy(window.region).to(trunk.device)
         known = []
         for features in trunk.features(as_tensor([reference], trunk.device), inside):

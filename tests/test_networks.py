@@ -15,10 +15,11 @@ from network_weights import NETS, as_input, judged, pictures, random_features, w
 from torch import nn
 
 from metrics.contract import Memo
-from metrics.networks.features import places_of, rows_of, unit_length, weighted_mean
+from metrics.networks.features import chunks, exactly, places_of, rows_of, unit_length, weighted_mean
 from metrics.networks.trunks import load_trunk, trunk_asset
 from metrics.networks.weights import packaged_file, tensors_sha256
 from metrics.networks.window import LEAST_SIDE, seen, window_of
+from metrics.perceptual import SQUEEZE
 from metrics.unlearned import VGG16_HED
 from recon import assets
 from recon.assets import asset_variable
@@ -306,6 +307,34 @@ def test_places_weigh_by_their_share_of_the_region() -> None:
 def test_a_whole_region_weighs_all_places_alike() -> None:
     places = places_of(torch.ones(50, 70, dtype=torch.bool), (12, 17))
     assert places.weights.tolist() == pytest.approx([1 / 204] * 204)
+
+
+def test_measuring_is_exact_and_leaves_the_process_as_it_was() -> None:
+    """TF32 would cost the fourth digit on a GPU; whoever else uses the process keeps his own choice."""
+    before = torch.backends.cudnn.allow_tf32
+    with exactly():
+        assert torch.is_inference_mode_enabled()
+        assert torch.backends.cudnn.enabled and not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before and not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize(
+    ("device", "size", "parts"),
+    [("cpu", (512, 512), [1] * 5), ("cpu", (256, 256), [4, 1]), ("cuda:0", (512, 512), [4, 1])],
+)
+def test_a_batch_goes_through_in_parts_of_bounded_size(device: str, size: tuple[int, int], parts: list[int]) -> None:
+    found = list(chunks(5, size, device))
+    assert [part.stop - part.start for part in found] == parts
+    assert [i for part in found for i in range(part.start, part.stop)] == list(range(5))
+    assert len(list(chunks(2, (4000, 4000), device))) == 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_same_number(put: Put, tmp_path: Path) -> None:
+    put("squeezenet", write_weights(random_features("squeeze"), tmp_path / "weights.pth"))
+    ours, truth = pictures(96, 110)
+    on_cpu, on_gpu = (SQUEEZE.measure([judged(ours, truth)], device)[0][0] for device in ("cpu", "cuda"))
+    assert on_gpu == pytest.approx(on_cpu, rel=1e-5)
 
 
 def test_unit_length_leaves_zeros_alone() -> None:

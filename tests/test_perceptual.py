@@ -98,7 +98,7 @@ def ring() -> np.ndarray:
     return (distance < 40) & (distance > 12)
 
 
-@pytest.mark.parametrize("poison", [np.nan, np.inf, 7.0, 1.0])
+@pytest.mark.parametrize("poison", [np.nan, 7.0])
 @pytest.mark.parametrize("metric", [ALEX, VGG, SQUEEZE, VGG16], ids=lambda m: m.components[0].name)
 def test_nothing_outside_the_region_is_read(metric: object, poison: float, ring: np.ndarray) -> None:
     ours, truth = pictures(96, 110)
