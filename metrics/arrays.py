@@ -62,7 +62,7 @@ def measure(
     points = None if landmarks is None else _checked_landmarks(metric_name, landmarks)
     if metric.weights is not None:
         metric.weights()
-    judged = Judged(ours, wanted, judged_region, judged_region, judged_region, landmarks=points)
+    judged = Judged(ours, wanted, judged_region, judged_region, judged_region, "the given arrays", points)
     values = metric.measure([judged], device)[0]
     return {component.name: float(value) for component, value in zip(metric.components, values, strict=True)}
 
