@@ -36,6 +36,7 @@ from recon.texture.features import RESIDUAL_LAYERS, FeatureExtractor, FilterBank
 FILTERS = 16
 """Filters of each size in the bank: 48 features a layer."""
 SIZES = (3, 7, 11)
+DRAW = 0
 BANK_LAYERS = ("fine", "coarse")
 LEAST_TEXELS = 1024
 """Texels of the map, however coarse the layer: on fewer a matrix of correlations is noise."""
@@ -46,7 +47,7 @@ UNIT_CONTRAST = 0.03
 @lru_cache(maxsize=4)
 def _bank(part: Part, device: str) -> FeatureExtractor:
     channels = 1 if part == "luma" else 2
-    return FilterBank(channels, levels=len(BANK_LAYERS), sizes=SIZES, filters=FILTERS).to(device)
+    return FilterBank(channels, levels=len(BANK_LAYERS), sizes=SIZES, filters=FILTERS, draw=DRAW).to(device)
 
 
 @lru_cache(maxsize=4)
@@ -129,7 +130,14 @@ GRAM = Metric(
     components=tuple(Component(f"correlation distance ({part}, {layer})") for part in PARTS for layer in BANK_LAYERS),
     library="mesoface",
     version="1",
-    parameters={**_PARAMETERS, "chroma": CHROMA, "features": "filter-bank", "sizes": list(SIZES), "filters": FILTERS},
+    parameters={
+        **_PARAMETERS,
+        "chroma": CHROMA,
+        "features": "filter-bank",
+        "sizes": list(SIZES),
+        "filters": FILTERS,
+        "draw": DRAW,
+    },
     spaces=frozenset({"uv"}),
     measure=bank_distances,
 )
