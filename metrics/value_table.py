@@ -164,7 +164,9 @@ def _read(folder: RunFolder, *, recipes: bool) -> pd.DataFrame:
     if not folder.metrics.is_file():
         raise InputError(f"run '{folder.path}' has not been measured: 'mesoface metrics {folder.path}' does it.")
     wanted = ["method", "subject", "value", "reason", "result", *_OF_PLACE, *(_OF_RECIPE if recipes else ())]
-    return read_frame(folder, wanted)
+    frame = read_frame(folder, wanted)
+    # A file without rows, or one that another program wrote, need not have its text as categories.
+    return frame.astype({name: "category" for name in wanted if name != "value"})
 
 
 def _ordered(known: Iterable[str], column: pd.Series[Any]) -> list[str]:
