@@ -307,6 +307,17 @@ def test_the_headline_is_what_people_notice() -> None:
     assert why == {"anna": "worst for meso", "carl": "2nd worst for meso", "bert": "typical for meso"}
 
 
+def test_people_are_shown_where_only_groups_are_compared(run: RunFolder, tmp_path: Path) -> None:
+    """The worst of all people is that of one of the groups; tables and boxes are by group."""
+    split = comparison(standings=tuple(row for row in comparison().standings if row.place.group))
+    assert headline_place(split, "identity") == LPIPS
+    text = write_html(split, [run], tmp_path / "report.html", worst=1).read_text(encoding="utf-8")
+    page = Page(text)
+    assert {"photograph of carl", "photograph of bert"} <= {image["alt"] for image in page.all("img")}
+    assert "0.0300 [0.0100, 0.0600]" in page.text, "the gap between them"
+    assert "identity · skin/all · gender=male" in page.text and "gender female (n = 1)" in page.text
+
+
 def test_the_fullest_square() -> None:
     region = np.zeros((20, 30), bool)
     region[4:14, 11:21] = True

@@ -56,6 +56,8 @@ def test_differences_have_signs_and_say_who_is_better() -> None:
 def test_gaps_between_groups_and_changes_between_runs_are_there() -> None:
     fair = rows_of(tables(as_latex(comparison()))["tab:mesoface-identity-image-fitted-skin-all-fairness"])
     assert fair == {"meso": [r"$\mathbf{0.0300}_{0.0100}^{0.0600}$", "3"]}
+    split = comparison(standings=tuple(row for row in comparison().standings if row.place.group))
+    assert "tab:mesoface-identity-image-fitted-skin-all-fairness" in tables(as_latex(split)), "also of groups alone"
     changed = tables(as_latex(two_runs()))
     assert rows_of(changed["tab:mesoface-identity-uv-albedo-skin-all-changes"]) == {
         "second:meso $-$ first:meso": [r"$\mathbf{+10.00}_{+9.00}^{+11.00}$", "3"]
@@ -97,6 +99,17 @@ def test_a_wide_table_goes_on_in_another() -> None:
     for place in places:
         assert len(re.findall(rf"metric\s+number\s+{place.metric[-2:]}", text)) == 1
     assert all(set(rows_of(table)) == {escaped(name) for name in METHODS} for table in found.values())
+
+
+@pytest.mark.parametrize("made", [comparison(), two_runs()])
+def test_tables_are_well_formed(made: Comparison) -> None:
+    """As many cells in every row as columns, braces and environments in pairs; also where no TeX is installed."""
+    for table in tables(as_latex(made, caption="{a} & b")).values():
+        columns = re.search(r"\\begin\{tabular\}\{@\{\}(l+r+)@\{\}\}", table)
+        assert columns and all(len(cells) + 1 == len(columns[1]) for cells in rows_of(table).values())
+        bare = table.replace(r"\{", "").replace(r"\}", "")
+        assert bare.count("{") == bare.count("}") and bare.count("$") % 2 == 0
+        assert sorted(re.findall(r"\\begin\{(\w+)\}", table)) == sorted(re.findall(r"\\end\{(\w+)\}", table))
 
 
 def test_caption_and_label_are_the_callers() -> None:

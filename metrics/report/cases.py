@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metrics.comparison import Comparison, Place, Standing
 from metrics.report.layout import decimals, headline_and_further, shown
@@ -64,10 +65,10 @@ def headline_place(comparison: Comparison, protocol: str, metric: str | None = N
             whatever has.
     """
     places = [
-        place
+        replace(place, group="")
         for table in headline_and_further(comparison)[0]
         for place in table.places
-        if place.protocol == protocol and not place.group and place.direction != "none" and place.space != "shape"
+        if place.protocol == protocol and place.direction != "none" and place.space != "shape"
         and any(_of_people(cell) for method in table.methods if (cell := table.cells.get((method, place))))
     ]  # fmt: skip
     # Where skin was withheld, what was made up is what matters; a view is nearer to what people see than a map.
@@ -82,6 +83,23 @@ def headline_place(comparison: Comparison, protocol: str, metric: str | None = N
 def _of_people(standing: Standing) -> bool:
     """Whether people have values, and not only all of them together."""
     return bool(set(standing.values) - {WHOLE_SET})
+
+
+def of_everybody(comparison: Comparison, place: Place) -> list[Standing]:
+    """The standings in ``place``, of all people together also where the comparison splits them into groups."""
+    alike = [standing for standing in comparison.standings if replace(standing.place, group="") == place]
+    whole = [standing for standing in alike if not standing.place.group]
+    if whole:
+        return whole
+    by_method: dict[str, list[Standing]] = {}
+    for standing in alike:
+        by_method.setdefault(standing.method, []).append(standing)
+    joined = []
+    for parts in by_method.values():
+        values = {name: value for part in parts for name, value in part.values.items()}
+        median = statistics.median(values.values()) if values else math.nan
+        joined.append(replace(parts[0], place=place, values=values, median=median))
+    return joined
 
 
 def loss(value: float, direction: str) -> float:
@@ -132,7 +150,7 @@ def cases_under(
         pictures: by run; filled as needed, so that pictures of several protocols share them.
         worst: how many of each method.
     """
-    standings = [standing for standing in comparison.standings if standing.place == place]
+    standings = of_everybody(comparison, place)
     cases, left_out = [], 0
     for subject, why in chosen_people(standings, worst).items():
         if sum(store.size for store in pictures.values()) > MOST_BYTES:

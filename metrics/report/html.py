@@ -8,7 +8,8 @@ so that a phone can show it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ def _page(
     terms = terms_of_pictures(sources, list(comparison.subjects))
     numbers, unread = identities(comparison, sources)
     first, further = headline_and_further(comparison)
+    places = {replace(place, group="") for table in first for place in table.places}
     environment = Environment(
         loader=PackageLoader("metrics.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -113,8 +115,8 @@ def _page(
         all_points=draws_all_points(comparison),
         breakdowns=breakdowns(comparison, hues, headlines),
         strengths=strengths(comparison, hues),
-        fairness=_fairness(comparison, [place for table in first for place in table.places]),
-        changes=_changes(comparison, [place for table in first for place in table.places]),
+        fairness=_fairness(comparison, places),
+        changes=_changes(comparison, places),
         spectra=[_spectrum_figures(comparison, sources, protocol, hues) for protocol in comparison.protocols],
         people=shown_people,
         pictured=worst is not None,
@@ -187,7 +189,7 @@ def _cell(standing: Standing | None, digits: int, mark: str) -> dict[str, str]:
     }
 
 
-def _fairness(comparison: Comparison, places: Sequence[Place]) -> list[dict[str, str]]:
+def _fairness(comparison: Comparison, places: Collection[Place]) -> list[dict[str, str]]:
     """The gaps between groups, a row a place and method."""
     rows = []
     for gap in comparison.fairness:
@@ -208,7 +210,7 @@ def _fairness(comparison: Comparison, places: Sequence[Place]) -> list[dict[str,
     return rows
 
 
-def _changes(comparison: Comparison, places: Sequence[Place]) -> list[dict[str, str]]:
+def _changes(comparison: Comparison, places: Collection[Place]) -> list[dict[str, str]]:
     """What methods do otherwise than in the first run that has them, a row a place and method."""
     rows = []
     for change in comparison.changes:

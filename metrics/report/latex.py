@@ -12,7 +12,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metrics.comparison import Comparison, Contrast, FairnessGap, Place, Standing
 from metrics.report.layout import (
@@ -168,13 +168,19 @@ def _floats(
 ) -> list[str]:
     contrasts, changes = by_pair(comparison.contrasts), by_pair(comparison.changes)
     shared = list(dict.fromkeys((change.first, change.second) for change in comparison.changes))
+    lead = f"{escaped(caption).rstrip('. ')}. " if caption else ""
     floats = []
+    everybody: dict[Block, Table] = {}
     for table in headline_and_further(comparison)[0]:
-        lead = f"{escaped(caption).rstrip('. ')}. " if caption else ""
         name = f"{label or 'tab:mesoface'}-{_slug(table.block)}"
         floats += _standings(table, lead, name, width)
         chosen = [pair for pair in chosen_pairs(comparison, pairs) if pair not in shared and pair[::-1] not in shared]
         floats += _differences(table, contrasts, chosen, lead, f"{name}-differences", width)
+        whole = replace(table.block, group="")
+        everybody[whole] = replace(table, block=whole, places=tuple(replace(p, group="") for p in table.places))
+    # Changes between runs and gaps between groups are of all people, also where the tables are of groups.
+    for table in everybody.values():
+        name = f"{label or 'tab:mesoface'}-{_slug(table.block)}"
         floats += _differences(table, changes, shared, lead, f"{name}-changes", width)
         floats += _fairness(table, comparison.fairness, lead, f"{name}-fairness", width)
     return floats
