@@ -20,6 +20,7 @@ from metrics.identity import (
     IMPOSTORS,
     MARGIN,
     RANK_1,
+    REACH,
     embedding,
     equal_error_rate,
     face_chip,
@@ -71,7 +72,7 @@ def londoners(
     for name in names:
         picture = read_photograph(london_folder / "neutral_front" / f"{name}_03.jpg").srgb
         for kept, one in zip(found, (picture, np.ascontiguousarray(picture[:, ::-1])), strict=True):
-            chip = face_chip(one, landmarks_of(one, asset), np.ones(one.shape[:2], bool))
+            chip = face_chip(one, all_of(one, landmarks_of(one, asset)))
             assert chip is not None
             kept.append(embedding(chip))
     return np.stack(found[0]), np.stack(found[1]), names
@@ -81,6 +82,11 @@ def judged(result: np.ndarray, reference: np.ndarray, points: np.ndarray, region
     everywhere = np.ones(reference.shape[:2], bool)
     part = everywhere if region is None else region
     return Judged(result, reference, part, part, part, "anna", landmarks=points)
+
+
+def all_of(picture: np.ndarray, points: np.ndarray) -> identity.Shown:
+    everywhere = np.ones(picture.shape[:2], bool)
+    return shown_of(everywhere, everywhere, everywhere, points)
 
 
 def measured(*batch: Judged) -> list[float]:
@@ -103,7 +109,7 @@ def test_the_chip_is_dlibs_inside_the_window_and_one_colour_outside(portrait: tu
     places = [dlib.point(int(x), int(y)) for x, y in np.rint(points - 0.5)]
     box = dlib.rectangle(*(int(v) for v in (*points.min(axis=0), *points.max(axis=0))))
     theirs = dlib.get_face_chip(eight, dlib.full_object_detection(box, dlib.points(places)), size=150, padding=0.25)
-    ours = face_chip(picture, points, np.ones(picture.shape[:2], bool))
+    ours = face_chip(picture, all_of(picture, points))
     assert ours is not None
     assert (ours[face_window()] == theirs[face_window()]).all()
     assert (ours[~face_window()] == FILL).all()
@@ -179,18 +185,30 @@ def test_what_the_method_does_not_vouch_for_is_not_read(
     assert first != measured(judged(result, picture, points))[0]
 
 
-def test_brows_and_lips_count_with_the_skin_around_them() -> None:
-    """Skin in two halves with a hole in each; of one half, its hole is shown, and nothing of the other."""
-    skin = np.zeros((60, 100), bool)
-    skin[10:50, 10:90] = True
-    skin[20:30, 20:30] = skin[20:30, 70:80] = False
-    left = np.arange(100) < 50
-    shown = shown_of(skin & left, skin & left, skin)
-    assert (shown == np.broadcast_to(left, shown.shape)).all()
-    assert shown_of(skin, skin, skin).all()
-    assert not shown_of(skin, np.zeros_like(skin), np.zeros_like(skin)).any()
-    vouched = skin & left
-    assert (shown_of(skin, vouched, vouched) == shown).all()
+def test_brows_and_lips_count_with_the_skin_around_them(portrait: tuple[np.ndarray, np.ndarray]) -> None:
+    """Skin with a hole for the mouth; of one half, its half of the mouth is shown, and nothing of the other."""
+    picture, points = portrait
+    skin = np.ones(picture.shape[:2], bool)
+    (left, top), (right, bottom) = points[48:60].min(axis=0).astype(int), points[48:60].max(axis=0).astype(int)
+    skin[top : bottom + 1, left : right + 1] = False
+    assert (shown_of(skin, skin, skin, points).window == face_window()).all()
+    side = np.broadcast_to(np.arange(skin.shape[1]) < points[27, 0], skin.shape)
+    half, other = (shown_of(skin & part, skin & part, skin, points).window for part in (side, ~side))
+    assert ((half | other) == face_window()).all() and not (half & other).any()
+    assert 0.3 < half.mean() / face_window().mean() < 0.7
+    assert (shown_of(skin, skin & side, skin & side, points).window == half).all(), "as where nobody vouches"
+    assert not shown_of(skin, np.zeros_like(skin), np.zeros_like(skin), points).window.any()
+
+
+def test_what_nobody_judged_counts_near_judged_skin_alone(portrait: tuple[np.ndarray, np.ndarray]) -> None:
+    """A method that leaves one half to the photograph is shown by the other, however little is known of the first."""
+    picture, points = portrait
+    side = np.broadcast_to(np.arange(picture.shape[1]) < points[27, 0], picture.shape[:2])
+    whole = shown_of(side | ~side, side, side, points).window
+    half = shown_of(side, side, side, points).window
+    assert (half & whole == whole).all()
+    widest = (half & ~whole).sum(axis=1).max()
+    assert 0.9 * REACH < widest < 1.1 * REACH, "the line between the halves is a little oblique in the chip"
 
 
 def test_too_little_of_a_face_has_no_value(portrait: tuple[np.ndarray, np.ndarray], network: Path) -> None:
