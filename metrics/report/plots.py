@@ -25,8 +25,10 @@ WIDTH = 440
 ROW = 21
 HEAD = 20
 AXIS = 38
-LETTER = 6.1
-"""Mean width of a letter of 11 units' height."""
+LETTER = 6.6
+"""Mean width of a letter of 11 units' height in a wide typeface."""
+WIDEST_NAME = 150.0
+"""Longer names stand above what they name, and not beside it."""
 
 
 @dataclass(frozen=True)
@@ -240,10 +242,12 @@ def interval_plot(
     finite = [value for value in reach if math.isfinite(value)]
     if not finite:
         return ""
-    gutter = _gutter([bar.label for bar in bars])
-    words = 8 + LETTER * 0.97 * max(len(bar.text) for bar in bars)
+    above = 14 + LETTER * max(len(bar.label) for bar in bars) > WIDEST_NAME
+    gutter = 12.0 if above else _gutter([bar.label for bar in bars])
+    words = 12.0 if above else 8 + LETTER * 0.92 * max(len(bar.text) for bar in bars)
+    row = ROW + (13 if above else 0)
     scale = Scale.around([*finite, *([] if zero is None else [zero])], gutter, WIDTH - words)
-    height = sum(HEAD + ROW * len(rows) for rows in panels.values()) + AXIS
+    height = sum(HEAD + row * len(rows) for rows in panels.values()) + AXIS
     in_words = (
         f"{heading}: {', '.join(f'{bar.label} {bar.text}' for bar in rows)}." for heading, rows in panels.items()
     )
@@ -256,14 +260,18 @@ def interval_plot(
         _text(svg, 0, top + 13, heading, "panel")
         top += HEAD
         for bar in rows:
-            _draw_bar(svg, scale, bar, top + ROW / 2, gutter)
-            top += ROW
+            if above:
+                _text(svg, 8, top + 12, bar.label, "start")
+                _text(svg, WIDTH - 2, top + 12, bar.text, "number")
+            else:
+                _name(svg, gutter, top + ROW / 2, bar.label)
+                _text(svg, WIDTH - 2, top + ROW / 2 + 4, bar.text, "number")
+            _draw_bar(svg, scale, bar, top + row - ROW / 2)
+            top += row
     return _written(svg)
 
 
-def _draw_bar(svg: ElementTree.Element, scale: Scale, bar: Bar, middle: float, gutter: float) -> None:
-    _name(svg, gutter, middle, bar.label)
-    _text(svg, WIDTH - 2, middle + 4, bar.text, "number")
+def _draw_bar(svg: ElementTree.Element, scale: Scale, bar: Bar, middle: float) -> None:
     estimate = bar.estimate
     if not math.isfinite(estimate.value):
         return
@@ -371,7 +379,7 @@ def _horizontal_axis(svg: ElementTree.Element, scale: Scale, height: float, word
 
 
 def _gutter(names: Sequence[str]) -> float:
-    return min(150.0, 14 + LETTER * max(map(len, names), default=0))
+    return min(WIDEST_NAME, 14 + LETTER * max(map(len, names), default=0))
 
 
 def _name(svg: ElementTree.Element, gutter: float, middle: float, name: str) -> None:
