@@ -7,12 +7,13 @@ The network (dlib's ResNet-29; King 2009 and 2017) maps a chip of 150 × 150 pix
 photograph's own on both sides, and would say "same person" whatever the method did. Both pictures therefore hold one
 colour, the one that the network subtracts, everywhere but in
 
-- an ellipse in the chip, inside the jaw and up to just above the brows, the same for everybody, so that the shape of
-  what is shown says nothing of the person; less one ellipse over each eye;
-- and of that, what the method vouches for: masks of skin know nothing of brows and lips, so a pixel near skin counts
-  as the judged pixel of skin that is nearest to it. For the regions ``skin/visible`` and ``skin/withheld`` the chip
-  shows the part of the face around them. This is the one metric that reads beyond its region, since a face without
-  brows and mouth is nobody's; judged pixels outside its region it never reads.
+- an ellipse in the chip, inside the jaw of a face seen from the front and up to just above the brows, the same for
+  everybody, so that the shape of what is shown says little of the person; less one ellipse over each eye;
+- and of that, what the method vouches for: masks of skin know nothing of brows and lips, so inside the convex hull of
+  the judged skin a pixel counts as the judged pixel that is nearest to it; beyond lie hair and background. For the
+  regions ``skin/visible`` and ``skin/withheld`` the chip shows the part of the face around them. This is the one metric
+  that reads beyond its region, since a face without brows and mouth is nobody's; judged pixels outside its region it
+  never reads.
 
 Where less than a fifth of the ellipse is shown there is no value. Landmarks are those of the fit to the photograph, for
 both sides: the result is rendered in its place, and must not choose its own crop.
@@ -60,10 +61,6 @@ FILL = (123, 117, 104)
 # and 88–114 and their lids inside 40–53.
 FACE = (75.0, 78.0, 48.0, 56.0)
 EYES = ((47.5, 48.0, 16.0, 9.0), (101.0, 48.0, 16.0, 9.0))
-REACH = 20.0
-"""Pixels of the chip from judged skin up to which other parts of the face count with it: half a brow and eye, half a
-mouth. Farther away lies what nobody judged, or a half that the method leaves to the photograph."""
-
 LEAST_SHOWN = 0.2
 """Part of the ellipse without the eyes that must be shown."""
 
@@ -150,14 +147,15 @@ def shown_of(demanded: Mask, region: Mask, whole: Mask, landmarks: NDArray[np.fl
         landmarks: ``(68, 2)`` pixels, centres at half.
     """
     from scipy.ndimage import distance_transform_edt
+    from skimage.morphology import convex_hull_image
 
     place = _chip_place(landmarks)
     judged = demanded | whole
     known, wanted = (_in_chip(mask, place) for mask in (judged, region))
-    if not wanted.any():
+    if wanted.sum() < LEAST_SHOWN * face_window().sum() / 2:
         return Shown(place, judged & ~region, np.zeros_like(wanted))
-    distance, nearest = distance_transform_edt(~known, return_indices=True)
-    around = wanted[nearest[0], nearest[1]] & (distance <= REACH)
+    nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    around = wanted[nearest[0], nearest[1]] & convex_hull_image(known)
     return Shown(place, judged & ~region, face_window() & around)
 
 
@@ -296,8 +294,7 @@ PARAMETERS = {
     "jitter": 0,
     "window": {"face": FACE, "eyes less": EYES, "in": "pixels of the chip"},
     "fill": FILL,
-    "shown": "where the nearest judged pixel is of the region",
-    "reach": REACH,
+    "shown": "in the convex hull of judged pixels, where the nearest of them is of the region",
     "least shown": LEAST_SHOWN,
     "recipe": 1,
 }
