@@ -15,7 +15,8 @@ from __future__ import annotations
 import hashlib
 import math
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +47,12 @@ def identity_of(one: Present, known: KnownMetric) -> str:
 
 def path_of(folder: RunFolder, key: ResultKey, name: str, look: Look, identity: str) -> Path:
     """Where the descriptors of a result are kept."""
-    place = _root(folder) / folder.result(key).relative_to(folder.path / "results")
-    return place / f"{name}.{look.view.replace('/', '+')}.{identity}.npz"
+    return _place(folder, key) / f"{name}.{look.view.replace('/', '+')}.{identity}.npz"
+
+
+@lru_cache(maxsize=1 << 16)
+def _place(folder: RunFolder, key: ResultKey) -> Path:
+    return _root(folder) / folder.result(key).relative_to(folder.path / "results")
 
 
 def _root(folder: RunFolder) -> Path:
@@ -86,11 +91,9 @@ def write_descriptors(
             old.unlink(missing_ok=True)
 
 
-def lacking(folder: RunFolder, present: Iterable[Present], known: KnownMetric) -> Iterator[Present]:
-    """The results whose descriptors are not kept yet."""
-    for one in present:
-        if applies_to(known, one.look) and not _path(folder, one, known).is_file():
-            yield one
+def is_described(folder: RunFolder, one: Present, known: KnownMetric) -> bool:
+    """Whether the descriptors of a result are kept and up to date."""
+    return _path(folder, one, known).is_file()
 
 
 def _path(folder: RunFolder, one: Present, known: KnownMetric) -> Path:
@@ -99,10 +102,12 @@ def _path(folder: RunFolder, one: Present, known: KnownMetric) -> Path:
 
 def remove_vanished(folder: RunFolder, present: Iterable[Present]) -> None:
     """Removes the descriptors of results that are no more."""
-    here = {folder.result(one.key).relative_to(folder.path / "results") for one in present}
     root = _root(folder)
+    if not root.is_dir():
+        return
+    here = {_place(folder, one.key) for one in present}
     for place in root.glob("*/*/*"):
-        if place.relative_to(root) not in here:
+        if place not in here:
             shutil.rmtree(place, ignore_errors=True)
 
 
@@ -165,7 +170,7 @@ def _groups(
     for one in present:
         if applies_to(known, one.look):
             group = (one.key.method, one.key.protocol, one.look)
-            if known.absent or _path(folder, one, known).is_file():
+            if known.absent or is_described(folder, one, known):
                 groups.setdefault(group, []).append(one)
             else:
                 gaps.add(group)

@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from metrics import SET_METRICS
 from metrics.comparison import Gap
 from metrics.contract import SetMetric
-from metrics.descriptors import identity_of, lacking, remove_vanished, set_rows
-from metrics.freshness import NOT_APPLICABLE, Ledger, Present, scan
+from metrics.descriptors import identity_of, is_described, remove_vanished, set_rows
+from metrics.freshness import NOT_APPLICABLE, Ledger, Present, applies_to, scan
 from metrics.journal import Journal
 from metrics.known import all_names, check_names, load_metrics
 from metrics.measurement import Cell, Made, MeasureOrder, MeasureTask, prepare
 from metrics.pairs import Look
-from metrics.rows import read_rows as read_rows
 from recon.errors import UsageError
 from recon.runs.config import default_jobs, resolve_device
 from recon.runs.folder import ResultKey, RunFolder
@@ -169,13 +168,14 @@ class _Evaluator:
 
     def _to_describe(self) -> dict[int, dict[str, str]]:
         """By index into the present results: the metrics of sets that lack descriptors, with their identity."""
-        index = {id(one): number for number, one in enumerate(self.scan.present)}
-        wanted = [one for one in self.scan.present if self.choice.takes(one.key)]
+        present = [(number, one) for number, one in enumerate(self.scan.present) if self.choice.takes(one.key)]
         found: dict[int, dict[str, str]] = {}
-        for name, one in self.sets.items():
-            if not one.absent:
-                for result in wanted if self.choice.again else lacking(self.folder, wanted, one):
-                    found.setdefault(index[id(result)], {})[name] = identity_of(result, one)
+        for name, known in self.sets.items():
+            if known.absent:
+                continue
+            for number, one in present:
+                if applies_to(known, one.look) and (self.choice.again or not is_described(self.folder, one, known)):
+                    found.setdefault(number, {})[name] = identity_of(one, known)
         return found
 
     def _work(self, tasks: Sequence[MeasureTask], jobs: int | None, device: str) -> None:

@@ -26,6 +26,9 @@ from recon.errors import InputError, MesofaceError, StorageError
 from recon.runs.folder import ResultKey, RunFolder
 from recon.worker_pool import Report
 
+PIXELS_AT_ONCE = 8_000_000
+"""Pixels of all results of a batch together: what metrics keep of them takes some 60 bytes a pixel, half a gigabyte."""
+
 Described = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Descriptors of a result and of its reference."""
 
@@ -126,33 +129,40 @@ class Measurer:
         except StorageError:
             raise
         except Exception as error:
-            why = self.said(error)
-            for method, cell in cells.items():
-                made.problems.append(f"{keys[method]}: {why}")
-                for name in cell.families:
-                    known = self.known(name)
-                    rows = [_Rows(known, keys[method], None, cell).row("", c, why) for c in known.metric.components]
-                    made.rows += rows
+            for method, key in keys.items():
+                self._refuse(key, None, cells[method], None, self.said(error), made)
             return
-        sides: dict[str, ResultSide] = {}
-        for method, key in keys.items():
-            try:
-                sides[method] = open_result(self.folder, key, look, against)
-            except StorageError:
-                raise
-            except Exception as error:
-                self._refuse(key, look, cells[method], against, self.said(error), made)
-        if sides:
-            _Looked(self, task, look, cells, against, sides).measure(made)
+        of_reference, methods = Memo(), list(cells)
+        most = max(1, PIXELS_AT_ONCE // math.prod(against.picture.shape[:2]))
+        for first in range(0, len(methods), most):
+            sides: dict[str, ResultSide] = {}
+            for method in methods[first : first + most]:
+                try:
+                    sides[method] = open_result(self.folder, keys[method], look, against)
+                except StorageError:
+                    raise
+                except Exception as error:
+                    self._refuse(keys[method], look, cells[method], against, self.said(error), made)
+            if sides:
+                _Looked(self, task, look, cells, against, sides, of_reference).measure(made)
 
-    def _refuse(self, key: ResultKey, look: Look, cell: Cell, against: ReferenceSide, why: str, made: Made) -> None:
-        """Rows of a result that cannot be looked at: every region of every metric says why."""
+    def _refuse(
+        self, key: ResultKey, look: Look | None, cell: Cell, against: ReferenceSide | None, why: str, made: Made
+    ) -> None:
+        """Rows of a result that cannot be looked at: every region of every metric says why.
+
+        Args:
+            look, against: None where there is no reference, and so no region.
+        """
         made.problems.append(f"{key}: {why}")
         for name in cell.families:
             known = self.known(name)
             rows = _Rows(known, key, look, cell, against=against)
-            made.rows += [rows.row(region, c, f"{name}: {why}") for region in against.regions
-                          for c in known.metric.components]  # fmt: skip
+            made.rows += [
+                rows.row(region, component, f"{name}: {why}")
+                for region in (against.regions if against else [""])
+                for component in known.metric.components
+            ]
 
     def said(self, error: BaseException) -> str:
         """An error in words, without the place of the run folder on this machine."""
@@ -206,7 +216,7 @@ class _Rows:
 
 
 class _Looked:
-    """All results of a subject under a protocol in one look, opened: measures and describes them."""
+    """Results of a subject under a protocol in one look, opened: measures and describes them as one batch."""
 
     def __init__(
         self,
@@ -216,13 +226,13 @@ class _Looked:
         cells: Mapping[str, Cell],
         against: ReferenceSide,
         sides: Mapping[str, ResultSide],
+        of_reference: Memo,
     ) -> None:
         self.measurer, self.task, self.look = measurer, task, look
         self.cells, self.against, self.sides = cells, against, sides
         self.keys = {method: ResultKey(method, task.protocol, task.subject) for method in sides}
         # Where nothing is withheld, "visible" and "all" are the same texels: measured once.
         self.same = {region: region_key(mask) for region, mask in against.regions.items()}
-        of_reference = Memo()
         of_result = {method: Memo() for method in sides}
         whole = np.logical_or.reduce(list(against.regions.values()))
         self.judged = {

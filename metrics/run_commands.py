@@ -231,7 +231,7 @@ def carry_out(config: RunConfig, quiet: bool, as_json: bool, sheet: Path | None 
             for protocol in config.protocols:
                 target = sheet if protocol is config.protocols[0] else sheet.with_stem(f"sheet-{protocol.folder}")
                 draw_sheet(summary.folder, protocol=protocol.name, out=target)
-    comparison = conclude([summary.folder], EVERYTHING if as_json else HEADLINE)
+    comparison = conclude([summary.folder], EVERYTHING if as_json else HEADLINE, contrasts=False)
     if as_json:
         said = _for_programs(summary, comparison, list(evaluation.problems), pictures)
         click.echo(json.dumps(said, indent=2, ensure_ascii=False))

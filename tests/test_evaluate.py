@@ -160,6 +160,16 @@ def test_results_of_a_batch_share_what_is_worked_out_of_their_reference(
     assert {row["value"] for row in rows_of(folder, protocol="occlude:right")} == {1.0, 2.0, 3.0}
 
 
+def test_the_size_of_a_batch_changes_nothing(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many methods share a batch: memory is bounded by pixels, not by methods."""
+    run(folder)
+    written = folder.metrics.read_bytes()
+    for pixels in (1, 2 * SIZE * SIZE):
+        monkeypatch.setattr("metrics.measurement.PIXELS_AT_ONCE", pixels)
+        assert run(folder, again=True).measured == RESULTS
+        assert folder.metrics.read_bytes() == written
+
+
 # What is measured, and when
 
 
@@ -592,6 +602,8 @@ def test_a_set_is_gathered_anew_when_a_member_changes(folder: RunFolder, use: Ca
     run(folder)
     written = contents(folder.path)
     assert run(folder).values == 0
+    again = run(folder, again=True)
+    assert (again.measured, again.problems, contents(folder.path)) == (RESULTS, (), written)
     write_result(folder, FAR, photograph(0))
     found = run(folder)
     assert found.measured == 1

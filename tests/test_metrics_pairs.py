@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluation_toy import in_this_process, silent
+from evaluation_toy import in_this_process, install, silent
 from texture_toy import face, known_fit
 
 from metrics.evaluate import evaluate
@@ -25,6 +25,13 @@ METHODS = {"true": 1.0, "dark": 0.6}
 TRUE, GAINED = "albedo ΔE2000 (truth)", "albedo ΔE2000 (truth, one gain)"
 SIMILARITY, RIGID = "vertex distance (truth, similarity)", "vertex distance (truth, rigid)"
 LARGER = 1.1
+FAMILIES = {
+    "psnr": "metrics.pixel:PSNR",
+    "truth-albedo": "metrics.truth:ALBEDO",
+    "truth-tone": "metrics.truth:TONE",
+    "truth-detail": "metrics.truth:DETAIL",
+    "truth-shape": "metrics.shape:SHAPE",
+}
 
 
 def encoded(linear: np.ndarray) -> np.ndarray:
@@ -57,6 +64,7 @@ def write_result(run: RunFolder, key: ResultKey, gain: float) -> None:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     """``anna``, whose albedo and head are known, at twice the size of the run; of ``bert`` there is a photograph."""
     monkeypatch.setattr("metrics.evaluate.work_through", in_this_process)
+    install(monkeypatch.setattr, FAMILIES)
     monkeypatch.setattr("recon.face_model.load_face_model", lambda name: {"toy": face()}[name])
     made = RunFolder(tmp_path / "run")
     write_json(
