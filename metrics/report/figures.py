@@ -226,7 +226,13 @@ def strengths(comparison: Comparison, hues: Mapping[str, int]) -> list[Strength]
         of = " of |log₂|" if place.direction == "one" else ""
         words = f"Slope{of} per {rows[0].per}: {'; '.join(slopes)}."
         name = f"{place.metric} against {place.protocol}. {words}"
-        figure = line_plot(lines, name=name, across=f"strength of {place.protocol}", up=_axis(place), log_across=True)
+        figure = line_plot(
+            lines,
+            name=name,
+            across=f"strength of {place.protocol}",
+            up=_axis(place),
+            log_across=rows[0].per.startswith("doubling"),
+        )
         if figure:
             title = f"{heading(place)} · {Block.of(place).title}"
             found.append(Strength(title, figure, words))

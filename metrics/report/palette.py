@@ -28,7 +28,7 @@ HUES = (
 """Colour on light paper, colour on dark paper; the signs in :data:`DASHES` and :data:`MARKS` go with the same index."""
 
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "5 2", "4 4", "1.5 3", "12 4", "8 2 1 2 1 2", "3 2")
-MARKS = ("circle", "square", "diamond", "up", "down", "circle", "square", "diamond", "up", "down")
+MARKS = ("circle", "square", "diamond", "up", "down", "diamond", "up", "down", "square", "circle")
 # Hues that lie far from those of the methods that run by default come first.
 _FOR_OTHERS = (3, 2, 7, 4, 9, 8, 6, 5, 1, 0)
 
