@@ -202,8 +202,8 @@ def _means(rows: Float, members: NDArray[np.int64]) -> Float:
     return np.where(count >= LEAST_IN_GROUP, total / np.maximum(count, 1), np.nan)
 
 
-def _spread(means: Float) -> Float:
-    """Largest minus smallest along the first axis, of groups that have a mean."""
+def _spread(means: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Largest minus smallest along the first axis, of groups that have a mean; −∞ where none has."""
     there = np.isfinite(means)
     return np.where(there, means, -np.inf).max(axis=0) - np.where(there, means, np.inf).min(axis=0)
 
@@ -213,46 +213,50 @@ def _uncertainty(rows: Float, groups: Sequence[NDArray[np.int64]], means: Float)
     from scipy.special import ndtr, ndtri
 
     rng = np.random.default_rng(SEED)
-    people = rows.shape[1]
-    # One matrix of weights a group; people of other groups weigh nothing.
-    resampled = np.zeros((len(groups), RESAMPLES, people))
-    for number, members in enumerate(groups):
-        size = len(members)
-        resampled[number][:, members] = rng.multinomial(size, np.full(size, 1.0 / size), RESAMPLES)
+    resampled = [
+        rng.multinomial(len(members), np.full(len(members), 1.0 / len(members)), RESAMPLES) for members in groups
+    ]
     together = np.concatenate(groups)
+    shuffled = together[np.argsort(rng.random((SHUFFLES, len(together))), axis=1)]
     ends = np.cumsum([0, *(len(members) for members in groups)])
-    shuffled = np.zeros((len(groups), SHUFFLES, people))
-    for shuffle in range(SHUFFLES):
-        order = rng.permutation(together)
-        for number in range(len(groups)):
-            shuffled[number, shuffle, order[ends[number] : ends[number + 1]]] = 1.0
+    belongs = [_indicator(shuffled[:, ends[k] : ends[k + 1]], rows.shape[1]) for k in range(len(groups))]
+    everybody = np.arange(rows.shape[1])
     edge = float(ndtri(0.5 + LEVEL / 2))
     low, high, chance = (np.full(len(rows), np.nan) for _ in range(3))
     for start in range(0, len(rows), _BLOCK):
         block = slice(start, start + _BLOCK)
+        # Centred, so that single precision loses nothing that a gap could show.
+        centre = _means(rows[block], everybody)
+        own = rows[block] - np.nan_to_num(centre)[:, None]
         seen = _spread(means[:, block])
-        spread = np.where(np.isfinite(seen), seen, 0.0)
-        replicates = np.nan_to_num(_spread(_weighted(rows[block], resampled)).T, nan=0.0, neginf=0.0)
-        share = (replicates < spread[:, None]).mean(axis=1) + 0.5 * (replicates == spread[:, None]).mean(axis=1)
+        valid = np.isfinite(seen)
+        spread = np.where(valid, seen, 0.0)[:, None]
+        drawn = np.stack([_weighted(own[:, members], w) for members, w in zip(groups, resampled, strict=True)])
+        replicates = np.nan_to_num(_spread(drawn), nan=0.0, neginf=0.0)
+        share = (replicates < spread).mean(axis=1) + 0.5 * (replicates == spread).mean(axis=1)
         bias = ndtri(np.clip(share, 0.5 / RESAMPLES, 1 - 0.5 / RESAMPLES))[:, None]
         ends_of = sorted_quantiles(np.sort(replicates, axis=1), ndtr(2 * bias + np.array([[-edge, edge]])))
-        by_chance = _spread(_weighted(rows[block], shuffled)).T
-        slack = 1e-12 * np.abs(spread)
-        larger = (by_chance >= (spread - slack)[:, None]).sum(axis=1)
-        valid = np.isfinite(seen)
+        by_chance = _spread(np.stack([_weighted(own, weights) for weights in belongs]))
+        slack = 1e-6 * np.abs(np.nan_to_num(own)).max(axis=1, keepdims=True)
+        larger = (by_chance >= spread - slack).sum(axis=1)
         low[block] = np.where(valid, ends_of[:, 0], np.nan)
         high[block] = np.where(valid, ends_of[:, 1], np.nan)
         chance[block] = np.where(valid, (larger + 1) / (SHUFFLES + 1), np.nan)
     return low, high, chance
 
 
-def _weighted(rows: Float, weights: Float) -> Float:
-    """Weighted means ``(G, B, R)`` of ``rows`` ``(R, N)`` under ``weights`` ``(G, B, N)``; NaN where nobody weighs."""
+def _indicator(members: NDArray[np.int64], people: int) -> NDArray[np.int64]:
+    """``(B, people)``: 1 for those in a row of ``members`` ``(B, n)``."""
+    found = np.zeros((len(members), people), np.int64)
+    np.put_along_axis(found, members, 1, axis=1)
+    return found
+
+
+def _weighted(rows: Float, weights: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Weighted means ``(R, B)`` of ``rows`` ``(R, N)`` under ``weights`` ``(B, N)``; NaN where nobody weighs."""
     present = np.isfinite(rows)
-    total = weights @ np.where(present, rows, 0.0).T
-    if present.all():
-        count = np.broadcast_to(weights.sum(axis=2)[..., None], total.shape)
-    else:
-        count = weights @ present.T.astype(np.float64)
+    heavy = weights.astype(np.float32).T
+    total = np.where(present, rows, 0.0).astype(np.float32) @ heavy
+    count = present.astype(np.float32) @ heavy
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(count > 0, total / count, np.nan)
+        return np.where(count > 0, total / count, np.float32(np.nan))

@@ -18,6 +18,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("table", "markdown", "latex", "csv", "json", "html")
 # For programs everything, for readers what says different things.
 _FOR_PROGRAMS = {"csv", "json"}
+_WITH_PAIRS = {"latex", "html"}
 
 
 def _filter(option: str, dest: str, text: str) -> Callable[[Command], Command]:
@@ -78,10 +79,10 @@ def compare(
         protocols=_names(protocols),
         headline=form not in _FOR_PROGRAMS,
     )
-    comparison = conclude(folders, selection, by)
+    comparison = conclude(folders, selection, by, contrasts=pairs or form in _WITH_PAIRS)
     if not comparison.standings:
-        first = folders[0].path
-        raise InputError(f"run '{first}' has no value to compare: 'mesoface metrics {first}' says what is missing.")
+        why = "; ".join(dict.fromkeys(gap.reason for gap in comparison.gaps)) or "it has no result"
+        raise InputError(f"run '{folders[0].path}' has no value to compare: {why}.")
     if form == "html":
         _write_html(comparison, folders, out)
     elif form == "table" and out is None:

@@ -62,12 +62,15 @@ EVERYTHING = Selection()
 HEADLINE = Selection(headline=True)
 
 
-def conclude(folders: Sequence[RunFolder], selection: Selection = EVERYTHING, by: str | None = None) -> Comparison:
-    """Compare the methods of one or several runs.
+def conclude(
+    folders: Sequence[RunFolder], selection: Selection = EVERYTHING, by: str | None = None, *, contrasts: bool = True
+) -> Comparison:
+    """Compare the methods of one or several runs; without standings where nothing could be measured.
 
     Args:
         selection: what of them.
         by: an attribute of the subjects (``gender``, ``age``, ``ITA group`` …) that splits them into groups.
+        contrasts: whether every pair of methods is wanted with interval and effect; ranks are tested in any case.
 
     Raises:
         UsageError: a folder is no run, a filter matches nothing, or no subject has the attribute.
@@ -79,27 +82,30 @@ def conclude(folders: Sequence[RunFolder], selection: Selection = EVERYTHING, by
     state = results_state(folders, loaded)
     attributes = attributes_of(folders, loaded)
     table, notes = _selected(loaded, selection, set(families))
+    if not table.places:
+        gaps = (*state.gaps, *_gaps(table))
+        return Comparison(tuple(labels), (), (), (), (), gaps, state.notes, attributes)
     everybody = _Contenders(table)
     groups = groups_of(attributes, table.subjects, by)
     standings: list[Standing] = []
-    contrasts: list[Contrast] = []
+    pairs: list[Contrast] = []
     for name, members in groups.members.items():
         part = everybody.of(members, name) if name else everybody
         standings += part.standings()
-        contrasts += part.contrasts()
+        pairs += part.contrasts() if contrasts else []
         if by is not None and len(members) < FEW:
             notes.append(f"group {name} has {len(members)} people: too few to conclude much.")
     shared = _shared(table.entries)
     order = {place: number for number, place in enumerate(table.places)}
     # The groups of one way of looking stand together.
     standings.sort(key=lambda one: order[replace(one.place, group="")] if by else 0)
-    contrasts.sort(key=lambda one: order[replace(one.place, group="")] if by else 0)
+    pairs.sort(key=lambda one: order[replace(one.place, group="")] if by else 0)
     return Comparison(
         runs=tuple(labels),
         methods=tuple(entry.label for entry in table.entries),
         protocols=tuple(dict.fromkeys(place.protocol for place in table.places)),
         standings=tuple(standings),
-        contrasts=tuple(contrasts),
+        contrasts=tuple(pairs),
         gaps=(*state.gaps, *_gaps(table)),
         notes=(*state.notes, *notes, *_power_notes(table), *recipe_notes(table, labels)),
         subjects=attributes,

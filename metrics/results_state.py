@@ -7,6 +7,7 @@ of its ``result.json`` is another one than the table says. ``mesoface metrics`` 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,11 +60,11 @@ def _of_run(folder: RunFolder, measured: Mapping[tuple[str, str, str], str] | No
     for protocol in config["protocols"]:
         for method in config["methods"]:
             # One path a method and protocol: it is parsed once and not once a subject.
-            place = folder.result(ResultKey(method, protocol, "x")).parent
+            place = os.fspath(folder.result(ResultKey(method, protocol, "x")).parent)
             for subject in config["subjects"]:
-                record = place / subject / "result.json"
+                record = os.path.join(place, subject, "result.json")
                 try:
-                    newer = record.stat().st_mtime_ns > written
+                    newer = os.stat(record).st_mtime_ns > written
                 except OSError:
                     gaps.append(Gap(method, protocol, subject, _why(folder, ResultKey(method, protocol, subject))))
                     continue
@@ -73,8 +74,8 @@ def _of_run(folder: RunFolder, measured: Mapping[tuple[str, str, str], str] | No
     return gaps, unmeasured
 
 
-def _identity(record: Path) -> str:
-    return hashlib.sha256(record.read_bytes()).hexdigest()[:16]
+def _identity(record: str) -> str:
+    return hashlib.sha256(Path(record).read_bytes()).hexdigest()[:16]
 
 
 def _why(folder: RunFolder, key: ResultKey) -> str:
