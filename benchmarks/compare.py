@@ -25,7 +25,6 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from metrics.rows import COLUMNS, NUMBERS
 from recon.runs.folder import FORMAT, ResultKey, RunFolder
 from recon.storage import write_json
 
@@ -77,6 +76,8 @@ def make_run(path: Path, subjects: int, methods: int, missing: float) -> int:
 
 def write_table(folder: RunFolder, people: list[str], names: list[str], missing: float) -> int:
     """``metrics.parquet``; whole columns at once, or making it would take longer than reading it a thousand times."""
+    from metrics.rows import COLUMNS, NUMBERS
+
     rng = np.random.default_rng(0)
     extra = [("uv", f"distance {number}", "lower") for number in range(COMPONENTS - len(NAMED))]
     places = [
@@ -128,6 +129,8 @@ def seconds(path: Path, arguments: list[str], repeats: int) -> tuple[float, floa
 
 def main() -> None:
     """Make a run, call the command in several ways, print the seconds."""
+    # Beside this file lies ``metrics.py``, another benchmark, which is not the package of that name.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subjects", type=int, default=100)
     parser.add_argument("--methods", type=int, default=8)

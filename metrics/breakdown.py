@@ -28,6 +28,7 @@ Float = NDArray[np.float64]
 AGE, AGE_BAND, TONE_GROUP = "age", "age band", "ITA group"
 TONE = "ITA of the reference"
 AGE_CUTS = (18, 25, 35, 45, 55, 65)
+# As in metrics.skin_tone, whose import takes longer than a whole comparison; a test holds the two together.
 TONE_GROUPS = ((55.0, "very light"), (41.0, "light"), (28.0, "intermediate"), (10.0, "tan"), (-30.0, "brown"))
 """Lower cuts in degrees, light to dark; what lies below all is :data:`DARKEST_GROUP`."""
 DARKEST_GROUP = "dark"
