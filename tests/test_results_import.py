@@ -437,7 +437,7 @@ def test_other_results_under_the_name_need_force(run: RunFolder, views: Path, co
     (views / "blur-3" / "bert.png").unlink()
     code, _, error = command(views)
     assert code == 2
-    assert "1 would change, 1 are not in this folder" in error and "--force" in error
+    assert "1 would change" in error and "--force" in error
     assert tree(run.path) == before
     code, said, _ = command(views, "--force")
     assert code == 5
@@ -455,6 +455,26 @@ def test_what_comes_later_is_added_without_force(run: RunFolder, views: Path, co
     shutil.rmtree(run.path / "results" / "theirs")
     assert command(views)[0] == 0
     assert run.read_config()["methods"]["theirs"] == in_two
+
+
+def test_folders_of_one_source_add_up_and_another_licence_needs_force(
+    run: RunFolder, views: Path, tmp_path: Path, command: Callable[..., Outcome]
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (views / "blur-3").rename(other / "blur-3")
+    assert command(views, "--source", "a paper")[0] == 5
+    code, said, _ = command(other, "--source", "a paper")
+    assert (code, said["imported"]["made"], said["imported"]["removed"]) == (5, 2, [])
+    assert run.read_config()["methods"]["theirs"]["files"] == 8
+    before = tree(run.path)
+    code, _, error = command(other, "--source", "a paper", "--licence", "CC0")
+    assert (code, "from 'a paper' under 'unknown'" in error) == (2, True)
+    assert tree(run.path) == before
+    code, said, _ = command(other, "--source", "a paper", "--licence", "CC0", "--protocols", "blur:3", "--force")
+    assert code == 0
+    assert [gone["protocol"] for gone in said["imported"]["removed"]] == ["identity", "identity"], "of other terms"
+    assert run.read_config()["methods"]["theirs"]["licence"] == "CC0"
 
 
 def test_a_missing_folder_an_empty_one_and_an_unknown_protocol(

@@ -242,7 +242,7 @@ def _keeps(made: Any, context: Context) -> None:
 
 
 def _repeats(method: Method, subject: MadeUp, context: Context, first: Reconstruction) -> None:
-    with other_global_seeds(2):
+    with other_global_seeds(2), watched_writes(()):
         again = method.reconstruct(subject.photograph, context)
     for name in ("albedo", "mask", "vertices"):
         require(
@@ -254,7 +254,8 @@ def _repeats(method: Method, subject: MadeUp, context: Context, first: Reconstru
 
 def _refuses(method: Method, subject: MadeUp, context: Context) -> None:
     try:
-        method.reconstruct(subject.photograph, replace(context, parameters={"no such parameter": 1}))
+        with watched_writes(()):  # in a folder of its own, should it write
+            method.reconstruct(subject.photograph, replace(context, parameters={"no such parameter": 1}))
     except MesofaceError:
         return
     raise NotKept(
@@ -266,4 +267,6 @@ def _half(method: Method, subject: MadeUp) -> None:
     context = _with(method, subject.half_context)
     if method.applies(context) is not None:
         return
-    _keeps(method.reconstruct(subject.half, context), context)
+    with watched_writes(()):
+        made = method.reconstruct(subject.half, context)
+    _keeps(made, context)

@@ -118,7 +118,8 @@ def import_results(
     """Makes a result of everything in ``found`` that is usable.
 
     Args:
-        force: replace an earlier import under this name; what the folder no longer holds is removed.
+        force: replace an earlier import under this name: results that the folder has no usable file for are removed.
+            Without it, results are added to those of an earlier import from the same source.
 
     Raises:
         UsageError: the name is taken, or results of it would change without ``force``; nothing was written.
@@ -131,15 +132,22 @@ def import_results(
     with locked(run.lock, f"run '{run.path}'"):
         config = run.read_config()
         order = _order(run, found.kind, terms, config)
-        tasks, stale, gone = _to_do(found, run, order, method)
-        if (stale or gone) and not force:
+        tasks, stale = _to_do(found, run, order)
+        before = config["methods"].get(method)
+        other_terms = before is not None and any(
+            before.get(name) != order.parameters[name] for name in order.parameters
+        )
+        earlier = [key for key, _ in run.results() if key.method == method]
+        if not force and (stale or (other_terms and earlier)):
             raise UsageError(
-                f"run '{run.path}' has other results of '{method}' already ({len(stale)} would change, {len(gone)} are "
-                "not in this folder): --force replaces them, or give another --method."
+                f"run '{run.path}' has other results of '{method}' already ({len(stale)} would change, they were "
+                f"imported as {_said(before)}): --force replaces them, or give another --method."
             )
-        write_config(run, {**config, "methods": {**config["methods"], method: _recorded(found, run, order, method)}})
+        gone = _without_file(found, earlier, other_terms) if force else []
+        recorded = _recorded(found, run, order, method, gone)
         for key in gone:
             shutil.rmtree(run.result(key))
+        write_config(run, {**config, "methods": {**config["methods"], method: recorded}})
         failed = _carry_out(tasks, order, jobs, progress)
     made = tuple(task.key for task in tasks if task.key not in dict(failed))
     return Imported(made, len(found.usable) - len(tasks), tuple(gone), tuple(failed))
@@ -153,10 +161,13 @@ def _order(run: RunFolder, kind: Kind, terms: Terms, config: Mapping[str, Any]) 
     )
 
 
-def _to_do(
-    found: Survey, run: RunFolder, order: ImportOrder, method: str
-) -> tuple[list[Found], list[ResultKey], list[ResultKey]]:
-    """What must be made, which of that replaces a result, and which results have no file any more."""
+def _said(parameters: Mapping[str, Any] | None) -> str:
+    known = parameters or {}
+    return f"{known.get('imported')} from '{known.get('source')}' under '{known.get('licence')}'"
+
+
+def _to_do(found: Survey, run: RunFolder, order: ImportOrder) -> tuple[list[Found], list[ResultKey]]:
+    """What must be made, and which of that replaces a result."""
     tasks, stale = [], []
     for item in found.usable:
         record = run.finished(item.key)
@@ -165,19 +176,27 @@ def _to_do(
         elif record["inputs"] != plain(_inputs(run, item, order)):
             tasks.append(item)
             stale.append(item.key)
-    without = [*found.missing, *(item.key for item in found.found if item.problem)]
-    gone = [key for key in without if run.finished(key) is not None]
-    return tasks, stale, gone
+    return tasks, stale
 
 
-def _recorded(found: Survey, run: RunFolder, order: ImportOrder, method: str) -> dict[str, Any]:
+def _without_file(found: Survey, earlier: Sequence[ResultKey], other_terms: bool) -> list[ResultKey]:
+    """Results of an earlier import that this one replaces by nothing: those of the chosen protocols that it has no
+    usable file for; under other terms all, since one method has one source and one licence."""
+    usable = {item.key for item in found.usable}
+    chosen = {item.key for item in found.found} | set(found.missing)
+    return [key for key in earlier if key not in usable and (other_terms or key in chosen)]
+
+
+def _recorded(
+    found: Survey, run: RunFolder, order: ImportOrder, method: str, gone: Sequence[ResultKey]
+) -> dict[str, Any]:
     """What ``run.json`` says of the method: with the sha256 of the files of all its results, old and new."""
     import hashlib
 
     files: dict[str, str] = {}
-    covered = {item.key for item in found.found} | set(found.missing)
+    replaced = {*gone, *(item.key for item in found.usable)}
     for key, record in run.results():
-        if key.method == method and key not in covered:
+        if key.method == method and key not in replaced:
             files.update(record["inputs"]["files"])
     for item in found.usable:
         files.update(item.files)
