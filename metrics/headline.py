@@ -29,7 +29,7 @@ SHOWN = {
     "shape": (
         "vertex distance (truth, similarity)",
         "vertex distance (truth, rigid)",
-        "scan distance (median)",
+        "scan-to-mesh distance (truth, median)",
     ),
 }
 VIEWS = frozenset({"albedo", "fitted", "head"})

@@ -214,6 +214,20 @@ def test_the_headline_shows_what_says_different_things(tmp_path: Path) -> None:
     }
 
 
+def test_the_headline_names_metrics_that_there_are() -> None:
+    from metrics import METRICS, SET_METRICS
+    from metrics.headline import SHOWN
+
+    known = {
+        (space, component.name)
+        for registry in (METRICS, SET_METRICS)
+        for name in registry.names()
+        for space in registry.get(name).spaces
+        for component in registry.get(name).components
+    }
+    assert {(space, name) for space, names in SHOWN.items() for name in names} <= known
+
+
 def test_a_metric_that_could_not_be_computed_is_a_note_not_a_column(tmp_path: Path) -> None:
     lpips = {"metric": "LPIPS (alex)", "family": "lpips-alex", "direction": "lower", "space": "image", "view": "fitted"}
     missing = [row("good", name, NAN, reason="not computed: no weights", **lpips) for name in people(PEOPLE)]

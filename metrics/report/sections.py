@@ -138,6 +138,8 @@ def gap_lines(comparison: Comparison, most: int) -> list[str]:
 def legend(comparison: Comparison) -> list[str]:
     """How to read the tables, as far as the comparison needs it."""
     lines = list(LEGEND if len(comparison.methods) > 1 else LEGEND[1:])
+    if comparison.contrasts or comparison.changes:
+        lines.append("Pairs: p after Holm's correction; effect: matched-pairs rank-biserial correlation, −1 to 1.")
     if comparison.fairness:
         lines.append("Gaps: largest minus smallest mean of a group; p: chance that a random division has such a gap.")
     return lines

@@ -150,10 +150,19 @@ def _rows_of_columns(widths: Mapping[Place, int], room: int) -> list[list[Place]
 
 
 def _print_section(section: Section, console: Console) -> None:
+    from rich.cells import cell_len
+
+    columns = list(zip(section.headings, *section.rows, strict=True))
+    first = max(cell_len(word) for text in columns[0] for word in text.split() or [""])
+    rest = sum(max(map(cell_len, column)) + _GAP for column in columns[1:])
+    # Names go on in the next line before an interval does, as long as the width allows.
+    whole = first + rest <= console.width
     drawn = _grid()
     for index, name in enumerate(section.headings):
-        # A long name goes on in the next line; a number or an interval is never broken where the width allows.
-        drawn.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+        if index == 0:
+            drawn.add_column(name, overflow="fold")
+        else:
+            drawn.add_column(name, justify="right", overflow="fold", no_wrap=whole)
     for row in section.rows:
         drawn.add_row(*_plain(row))
     console.print(section.title, style="bold", highlight=False, markup=False)
