@@ -26,8 +26,8 @@ _OF_PLACE = ("protocol", "space", "view", "region", "reference", "metric", "fami
 _OF_RECIPE = ("library", "version", "parameters", "net", "weights")
 _SPACES = ("uv", "image", "shape")  # albedos before pictures before heads
 # Within a metric, numbers stand in the order in which one speaks of them.
-_SPOKEN = ("average of groups", "bias", "total", "luma", "chroma", "fine", "mid", "coarse", "very light", "light", "intermediate", "tan", "brown", "dark",
-           "median", "mean")  # fmt: skip
+_SPOKEN = ("average of groups", "bias", "total", "luma", "chroma", "fine", "mid", "coarse", "very light", "light",
+           "intermediate", "tan", "brown", "dark", "median", "mean")  # fmt: skip
 
 
 @dataclass(frozen=True)
