@@ -20,11 +20,14 @@ from PIL import Image
 from texture_toy import face, known_fit, photograph_of, skin_texture
 
 import mesoface
+from recon.capture.scan import read_scan
 from recon.colour import linear_to_srgb
+from recon.errors import InputError
 from recon.images import read_png, write_png
 from recon.methods.contract import Reconstruction
 from recon.runs.folder import FORMAT, ResultKey, RunFolder, file_hashes
 from recon.runs.importing.pictures import read_picture
+from recon.runs.importing.scan_folder import described_scan, scan_source
 from recon.runs.pictures import PictureOrder, pending
 from recon.runs.views import crop_box, cropped, fitted_view, scene_of, write_head
 from recon.storage import read_json, write_json
@@ -312,6 +315,62 @@ def test_a_mesh_is_laid_onto_the_fitted_head(run: RunFolder, tmp_path: Path, com
     record = run.finished(ResultKey("theirs", "identity", "anna"))
     assert record is not None
     assert record["record"]["mesh"]["landmarks"]["origin"] == "given"
+
+
+def as_glb(place: Path) -> Path:
+    """The mesh of ``place`` as one file, with a second, smaller material that has no texture."""
+    import trimesh
+
+    scene = trimesh.load_scene(place / "mesh.obj", process=False)
+    scene.add_geometry(trimesh.creation.icosphere(subdivisions=1, radius=0.1))
+    path = place.parent / f"{place.name}.glb"
+    scene.export(path)
+    return path
+
+
+def test_the_texture_of_a_mesh_is_found_in_its_own_material(tmp_path: Path) -> None:
+    """OBJ with its MTL, and the same as GLB: one scan, one texture."""
+    write_mesh(tmp_path, "anna")
+    place = tmp_path / "identity" / "anna"
+    (place / "subject.toml").unlink()
+    found = []
+    for source in (place, as_glb(place)):
+        scratch = tmp_path / f"scratch{source.suffix}"
+        scratch.mkdir()
+        known = scan_source(source, scratch)
+        scan, texture = read_scan(known.mesh), np.asarray(Image.open(known.maps["albedo"].path))
+        assert (texture == np.asarray(Image.open(place / "texture.png"))).all()
+        found.append(scan)
+    assert described_scan(place)[0] == f"{len(face().triangles)} triangles, texture {SIZE}×{SIZE}"
+    assert "1 other parts are left out" in described_scan(as_glb(place))[1][0]
+    corners = [scan.vertices[scan.triangles] for scan in found]
+    assert corners[0] == pytest.approx(corners[1], rel=1e-6, abs=1e-4)
+    coordinates = [scan.uv[scan.uv_triangles] for scan in found]
+    assert coordinates[0] == pytest.approx(coordinates[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("how", ["absent", "damaged", "no mesh", "two meshes", "cut off"])
+def test_a_mesh_that_cannot_be_used_is_named(tmp_path: Path, how: str) -> None:
+    write_mesh(tmp_path, "anna")
+    place = tmp_path / "identity" / "anna"
+    (place / "subject.toml").unlink()
+    source, words = place, "mesh.obj' has no texture"
+    if how == "absent":
+        (place / "texture.png").unlink()
+    elif how == "damaged":
+        (place / "texture.png").write_bytes(b"no picture")
+    elif how == "no mesh":
+        (place / "mesh.obj").unlink()
+        words = "holds no mesh"
+    elif how == "two meshes":
+        shutil.copy(place / "mesh.obj", place / "other.obj")
+        words = "several meshes"
+    else:
+        source = as_glb(place)
+        source.write_bytes(source.read_bytes()[:20000])
+        words = "anna.glb' cannot be read"
+    with pytest.raises(InputError, match=words):
+        described_scan(source)
 
 
 def test_a_dry_run_writes_nothing(run: RunFolder, views: Path, command: Callable[..., Outcome]) -> None:

@@ -105,7 +105,10 @@ def _of_run(
         and (not subjects or key.subject in subjects)
     ]
     if not found:
-        raise InputError(f"the run '{run.path}' holds no finished head of those: finish it with 'mesoface run'.")
+        raise InputError(
+            f"the run '{run.path}' holds no finished head of those (what was imported as views has none): finish it "
+            "with 'mesoface run'."
+        )
     return found
 
 

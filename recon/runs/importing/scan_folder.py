@@ -12,9 +12,11 @@ textures, the one that covers the largest area is the skin.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from recon.capture.registration import register
 from recon.capture.scan import MESH_SUFFIXES, read_scan
 from recon.capture.scan_source import ScanSource, read_scan_folder
 from recon.capture.sequence_file import FILE
-from recon.capture.texture_map import MapFile, read_maps
+from recon.capture.texture_map import LEAST_SIDE, MapFile, read_maps
 from recon.capture.transfer import find_partners, transfer_map
 from recon.errors import InputError
 from recon.face_model.model import MorphableModel
@@ -117,8 +119,7 @@ def _textured_part(mesh: Path) -> tuple[list[Any], Any, tuple[str, ...]]:
     import trimesh
 
     try:
-        with warnings.catch_warnings():  # of numpy, about textures without a single opaque texel
-            warnings.simplefilter("ignore", RuntimeWarning)
+        with _silenced():
             parts = trimesh.load_scene(mesh, process=False, maintain_order=True).dump()
     except Exception as error:  # trimesh passes on whatever its parsers run into
         raise InputError(
@@ -131,8 +132,8 @@ def _textured_part(mesh: Path) -> tuple[list[Any], Any, tuple[str, ...]]:
             by_material.setdefault(str(getattr(material, "name", "")), []).append(part)
     if not by_material:
         raise InputError(
-            f"'{mesh}' has no texture: put albedo.png beside it, or export it with texture coordinates and its "
-            "material's picture."
+            f"'{mesh}' has no texture of {LEAST_SIDE}² texels or more that can be read: put albedo.png beside it, or "
+            "export it with texture coordinates and its material's picture."
         )
     chosen = max(by_material, key=lambda name: sum(float(part.area) for part in by_material[name]))
     used, others = by_material[chosen], len(parts) - len(by_material[chosen])
@@ -140,11 +141,26 @@ def _textured_part(mesh: Path) -> tuple[list[Any], Any, tuple[str, ...]]:
     return used, _picture(used[0]), notes
 
 
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keeps to itself what trimesh says of pictures that it cannot read; we say it by name."""
+    log = logging.getLogger("trimesh")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():  # of numpy, about textures without a single opaque texel
+            warnings.simplefilter("ignore", RuntimeWarning)
+            yield
+    finally:
+        log.setLevel(level)
+
+
 def _picture(part: Any) -> Any:
-    """The colour texture of a part as Pillow has it, or None."""
+    """The colour texture of a part as Pillow has it, or None; trimesh puts a tiny one in place of what is missing."""
     material = getattr(part.visual, "material", None)
     picture = getattr(material, "baseColorTexture", None)
-    return getattr(material, "image", None) if picture is None else picture
+    picture = getattr(material, "image", None) if picture is None else picture
+    return picture if picture is not None and min(picture.size) >= LEAST_SIDE else None
 
 
 def _write_part(path: Path, parts: list[Any]) -> None:
