@@ -134,12 +134,14 @@ def set_rows(
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
     for name, one in known.items():
-        own = (frame["family"] == name).to_numpy() & identified(frame, {name: one})
+        places = np.flatnonzero((frame["family"] == name).to_numpy())
+        own = frame.iloc[places]
+        same = identified(own, {name: one})
         for group, members in _groups(folder, present, one, with_gaps).items():
             identity = _identity_of_all(members)
-            of_group = own & _of(frame, group) & (frame["result"] == identity).to_numpy()
+            of_group = same & _of(own, group) & (own["result"] == identity).to_numpy()
             if of_group.any() and not again:
-                keep |= of_group
+                keep[places[of_group]] = True
                 continue
             try:
                 found = _gathered(folder, one, group, members, identity, frame)

@@ -148,7 +148,7 @@ class _Evaluator:
             absent={name: one.absent for name, one in self.known.items() if one.absent},
             gaps=tuple(gap for gap in self.scan.gaps
                        if self.choice.takes(ResultKey(gap.method, gap.protocol, gap.subject))),
-            notes=self.scan.notes,
+            notes=(*self.journal.notes, *self.scan.notes),
         )  # fmt: skip
 
     def _tasks(self) -> list[MeasureTask]:

@@ -112,9 +112,9 @@ def _why_missing(folder: RunFolder, key: ResultKey) -> str:
         return _UNREADABLE
     try:
         failure, aside = folder.failure(key), folder.not_applicable(key)
-    except InputError as error:
-        return str(error)
-    return str(failure["message"]) if failure else NOT_APPLICABLE + aside if aside else NOT_MADE
+        return str(failure["message"]) if failure else NOT_APPLICABLE + aside if aside else NOT_MADE
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        return f"its record cannot be read ({error})"
 
 
 def _short(*parts: bytes) -> str:

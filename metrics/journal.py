@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.rows import COLUMNS, in_order, read_frame, read_table, rows_as_frame, write_frame
+from metrics.rows import COLUMNS, OtherVersionError, in_order, read_frame, read_table, rows_as_frame, write_frame
 from recon.errors import InputError
 from recon.runs.folder import RunFolder
 from recon.storage import make_folder, remove_partials
@@ -36,6 +36,7 @@ class Journal:
 
     Attributes:
         frame: the rows that stay, as columns.
+        notes: what the user should know.
     """
 
     def __init__(self, folder: RunFolder, start_anew: bool = False) -> None:
@@ -54,7 +55,14 @@ class Journal:
         self._interval = MERGE_EVERY
         left = sorted(self.place.glob("part-*.parquet"))
         self._number = int(left[-1].stem.partition("-")[2]) + 1 if left else 0
-        self.frame = rows_as_frame([]) if start_anew else read_frame(folder)
+        self.notes: list[str] = []
+        self.frame = rows_as_frame([])
+        if not start_anew:
+            try:
+                self.frame = read_frame(folder)
+            except OtherVersionError:
+                start_anew = True
+                self.notes.append(f"'{folder.metrics}' was of another version of mesoface: all is measured anew.")
         self._changed = start_anew or bool(left) or not folder.metrics.is_file()
         if left and not start_anew:
             self.frame = _joined([self.frame, *_readable(left)])

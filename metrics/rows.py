@@ -77,6 +77,10 @@ COLUMNS = (
 ORDER = ["protocol", "space", "view", "region", "family", "metric", "method", "subject"]
 
 
+class OtherVersionError(InputError):
+    """A table that another version of mesoface wrote."""
+
+
 def read_frame(folder: RunFolder, columns: Iterable[str] | None = None) -> pd.DataFrame:
     """``metrics.parquet`` with text as categories, which is how a hundred thousand rows are quick; empty if absent.
 
@@ -96,7 +100,8 @@ def read_table(path: Path, columns: Iterable[str], mend: str) -> pd.DataFrame:
     """A file that :func:`write_frame` wrote, with text as categories.
 
     Raises:
-        InputError: the file is damaged, or of another version of mesoface; ``mend`` says what happens once it is gone.
+        InputError: the file is damaged, or (:class:`OtherVersionError`) of another version of mesoface; ``mend`` says
+            what happens once it is gone.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -110,7 +115,7 @@ def read_table(path: Path, columns: Iterable[str], mend: str) -> pd.DataFrame:
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"'{path}' cannot be read ({error}): delete it, {mend}.") from error
     if set(COLUMNS) - present:
-        raise InputError(f"'{path}' lacks columns of this version: delete it, {mend}.")
+        raise OtherVersionError(f"'{path}' lacks columns of this version: delete it, {mend}.")
     frame: pd.DataFrame = table.to_pandas()
     return frame
 

@@ -581,6 +581,17 @@ def test_a_damaged_table_says_how_to_mend_it(folder: RunFolder) -> None:
     assert run(folder, "coverage").measured == RESULTS
 
 
+def test_a_table_of_another_version_is_measured_anew(folder: RunFolder) -> None:
+    import pandas as pd
+
+    run(folder, "coverage")
+    written = folder.metrics.read_bytes()
+    pd.read_parquet(folder.metrics).drop(columns="reference_record").to_parquet(folder.metrics)
+    found = run(folder, "coverage")
+    assert found.measured == RESULTS and "another version" in found.notes[0]
+    assert folder.metrics.read_bytes() == written
+
+
 # Metrics of sets
 
 
