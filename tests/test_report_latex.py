@@ -138,3 +138,11 @@ def test_a_ratio_says_that_its_mean_is_geometric() -> None:
     assert "geometric mean" in found["tab:mesoface-identity-uv-albedo-skin-all"]
     assert "geometric mean" not in found["tab:mesoface-identity-image-fitted-skin-all"]
     assert escaped(DETAIL.metric.split()[0]) in found["tab:mesoface-identity-uv-albedo-skin-all"]
+
+
+def test_a_unit_that_begins_a_line_of_a_heading_is_no_length(tmp_path: Path) -> None:
+    """After a line break TeX would take ``[dB]`` for the space to leave."""
+    place = replace(PSNR, metric="spectrum distance (luma)")
+    made = comparison(standings=[standing(place, "meso", {"anna": 1.0, "bert": 2.0}, 1, False)], contrasts=())
+    heading = as_latex(made).split(r"\toprule")[1].split(r"\midrule")[0]
+    assert "[dB]" in heading and r"\\[" not in heading

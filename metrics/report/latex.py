@@ -263,7 +263,8 @@ def _column(place: Place, cells: Mapping[str, str], letters: Sequence[float]) ->
             lines.append(word)
     arrow = ARROWS[place.direction]
     taken = max(room, *(len(line) + (2 if line is lines[-1] and arrow else 0) for line in lines))
-    text = r"\\".join(escaped(line) for line in lines) + (f"~{escaped(arrow)}" if arrow else "")
+    # The empty group keeps TeX from reading a unit in brackets as the break's own argument.
+    text = r"\\{}".join(escaped(line) for line in lines) + (f"~{escaped(arrow)}" if arrow else "")
     heading = text if len(lines) == 1 else f"\\begin{{tabular}}[b]{{@{{}}r@{{}}}}{text}\\end{{tabular}}"
     return _Column(heading, cells, taken + 2)
 
