@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from metrics.contract import Component, Judged, Metric, SetMetric, Weights, one_by_one
+from metrics.evaluate import Choice, Evaluation, evaluate
+from metrics.rows import read_rows
 from recon.errors import AssetError, InputError
 from recon.images import write_png
 from recon.runs.folder import FORMAT, ResultKey, RunFolder, file_hashes
@@ -27,6 +29,15 @@ PROTOCOLS = ("identity", "occlude:right")
 ERRORS = {"exact": 0.0, "near": 0.02, "far": 0.1}
 CROP = (2, 3)
 """Columns and rows of the photograph left and above of the cropped part."""
+
+BUILT_IN = {
+    "psnr": "metrics.pixel:PSNR",
+    "ssim": "metrics.pixel:SSIM",
+    "detail": "metrics.detail:DETAIL",
+    "coverage": "metrics.contract:COVERAGE",
+}
+RESULTS = len(PEOPLE) * len(PROTOCOLS) * len(ERRORS)
+FAR = ResultKey("far", "identity", "anna")
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -41,6 +52,16 @@ def in_this_process(tasks: Any, prepare: Any, argument: Any, *, jobs: int, threa
         work(task, reports.append)
         yield from (Reported(task, content) for content in reports)
         yield Finished(task)
+
+
+def run(folder: RunFolder, *metrics: str, **choice: Any) -> Evaluation:
+    """Evaluates a run on the CPU."""
+    return evaluate(folder, silent, device="cpu", choice=Choice(metrics=metrics, **choice))
+
+
+def rows_of(folder: RunFolder, **wanted: Any) -> list[dict[str, Any]]:
+    """Rows of the table that are as ``wanted``."""
+    return [row for row in read_rows(folder) if all(row[name] == value for name, value in wanted.items())]
 
 
 def photograph(index: int) -> np.ndarray:
@@ -185,7 +206,5 @@ if __name__ in {"__main__", "__mp_main__"}:
     install(setattr, {"slow": "SLOW", "brightness": "BRIGHTNESS", "needy": "NEEDY"}, {"colours": "COLOURS"})
 
 if __name__ == "__main__":
-    from metrics.evaluate import evaluate
-
     found = evaluate(RunFolder(Path(sys.argv[1])), silent, jobs=1, device="cpu")
     sys.stdout.write(f"measured {found.measured} rows {found.rows} problems {len(found.problems)}\n")
