@@ -87,7 +87,8 @@ def _recorded(folder: RunFolder, subject: str) -> Mapping[str, object] | None:
     path = folder.reference(subject) / "subject.json"
     if not path.is_file():
         return None
-    attributes = read_json(path).get("attributes") or {}
+    record = read_json(path)
+    attributes = record.get("attributes", {}) if isinstance(record, dict) else None
     if not isinstance(attributes, Mapping):
         raise InputError(f"'{path}' has attributes that are no table: delete it and run 'mesoface run' again.")
     return attributes

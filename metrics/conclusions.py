@@ -93,8 +93,9 @@ def conclude(
         part = everybody.of(members, name) if name else everybody
         standings += part.standings()
         pairs += part.contrasts() if contrasts else []
-        if by is not None and len(members) < FEW:
-            notes.append(f"group {name} has {len(members)} people: too few to conclude much.")
+    few = [f"{name} ({len(members)})" for name, members in groups.members.items() if by and len(members) < FEW]
+    if few:
+        notes.append(f"too few people to conclude much: {', '.join(few)}.")
     shared = _shared(table.entries)
     order = {place: number for number, place in enumerate(table.places)}
     # The groups of one way of looking stand together.
@@ -161,10 +162,7 @@ def _headline(table: ValueTable, selection: Selection, built_in: set[str]) -> tu
     if selection.metrics:
         return table, notes
     every = {place.metric for place in table.places}
-    if selection.views:
-        table = table.only(chosen_metrics([replace(p, view="fitted") for p in table.places], built_in))
-    else:
-        table = table.only(chosen_metrics(table.places, built_in))
+    table = table.only(chosen_metrics(table.places, built_in, any_view=bool(selection.views)))
     empty = {
         place for place, mine, whole in zip(table.places, table.values, table.whole, strict=True)
         if not (np.isfinite(mine).any() or np.isfinite(whole).any())
@@ -173,13 +171,13 @@ def _headline(table: ValueTable, selection: Selection, built_in: set[str]) -> tu
     filled = {place.metric for place in table.places if place not in empty}
     lacking = dict.fromkeys(place.metric for place in table.places if place.metric not in filled)
     notes += [f"{metric} is {said[metric]}" for metric in lacking if metric in said]
-    partial = any(
-        np.isfinite(mine).any() and np.nanmin(_nanmeans(mine)) < NEARLY_ALL
+    covered = {
+        place
         for place, mine in zip(table.places, table.values, strict=True)
-        if place.metric == COVERAGE
-    )
+        if place.metric == COVERAGE and not np.fmin.reduce(_nanmeans(mine), initial=np.inf) < NEARLY_ALL
+    }
     if len(empty) < len(table.places):
-        table = table.only(lambda place: place not in empty and (partial or place.metric != COVERAGE))
+        table = table.only(lambda place: place not in empty and place not in covered)
     hidden = len(every - {place.metric for place in table.places} - {COVERAGE})
     if hidden:
         notes.append(f"{hidden} more metrics were measured: --metric all shows them, --metric NAME one.")

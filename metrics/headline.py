@@ -39,16 +39,19 @@ COVERAGE = "coverage"
 NEARLY_ALL = 0.95
 
 
-def chosen_metrics(places: Iterable[Place], built_in: Collection[str]) -> Callable[[Place], bool]:
+def chosen_metrics(
+    places: Iterable[Place], built_in: Collection[str], *, any_view: bool = False
+) -> Callable[[Place], bool]:
     """Whether a place's metric and view belong into a table; all do where none is known here.
 
     Args:
         built_in: registry names of the metrics that come with mesoface.
+        any_view: whether views were chosen already.
     """
 
     def known(place: Place) -> bool:
         named = place.metric in SHOWN.get(place.space, ()) or place.metric == COVERAGE
-        return (named or place.family not in built_in) and place.view in VIEWS
+        return (named or place.family not in built_in) and (any_view or place.view in VIEWS)
 
     return known if any(known(place) for place in places) else lambda place: True
 

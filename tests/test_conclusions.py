@@ -214,6 +214,15 @@ def test_the_headline_shows_what_says_different_things(tmp_path: Path) -> None:
     }
 
 
+def test_other_views_are_shown_when_they_are_asked_for(tmp_path: Path) -> None:
+    views = {"fitted": 0, "mitsuba/fitted": 1}
+    table = [one for view in views for one in rows(three_methods(), space="image", view=view)]
+    run = make_run(tmp_path / "run", table)
+    assert {one.place.view for one in conclude([run], HEADLINE).standings} == {"fitted"}
+    asked = conclude([run], replace(HEADLINE, views=["mitsuba"]))
+    assert {one.place.view for one in asked.standings} == {"mitsuba/fitted"}
+
+
 def test_the_headline_names_metrics_that_there_are() -> None:
     from metrics import METRICS, SET_METRICS
     from metrics.headline import SHOWN
@@ -264,7 +273,7 @@ def test_groups_by_attribute_and_the_gap_between_them(tmp_path: Path) -> None:
     assert [one.place.group for one in ages.standings if one.method == "good"] == [
         "age band=18–24", "age band=25–34", "age band=35–44",
     ]  # fmt: skip
-    assert any("age band=35–44 has 1 people" in note for note in ages.notes)
+    assert "too few people to conclude much: age band=35–44 (1)." in ages.notes
     with pytest.raises(UsageError, match="known: age, age band, gender"):
         conclude([run], by="height")
 
@@ -301,6 +310,13 @@ def test_people_are_grouped_by_the_tone_of_the_reference(tmp_path: Path) -> None
                                              (10, "brown"), (-30, "dark")])  # fmt: skip
 def test_tones_are_cut_as_published(angle: float, name: str) -> None:
     assert tone_group(angle) == name == skin_tone.tone_group(angle)
+
+
+def test_a_record_of_a_subject_that_is_no_table_is_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", rows(three_methods()))
+    write_json(run.reference("p03") / "subject.json", {"attributes": ["female"]})
+    with pytest.raises(InputError, match=r"p03/subject\.json"):
+        conclude([run])
 
 
 def test_ages_come_in_bands() -> None:
