@@ -88,7 +88,7 @@ def test_absent_weights_are_said_once_and_tried_again(
         calls.append(1)
         return toy.absent_weights()
 
-    monkeypatch.setattr(toy, "WEIGHED", toy.metric("weighed", measure=toy.SLOW.measure, weights=weights), raising=False)
+    monkeypatch.setattr(toy, "WEIGHED", toy.metric("weighed", measure=toy.SHORT.measure, weights=weights), raising=False)
     use(weighed="WEIGHED", psnr="metrics.pixel:PSNR")
     found = run(folder)
     assert len(calls) == 1
@@ -99,7 +99,7 @@ def test_absent_weights_are_said_once_and_tried_again(
     }
     assert len(rows) == len(rows_of(folder, family="psnr"))
     assert run(folder).measured == 0
-    here = toy.metric("weighed", measure=toy.SLOW.measure, weights=lambda: toy.Weights("n", "b" * 64, "f"))
+    here = toy.metric("weighed", measure=toy.SHORT.measure, weights=lambda: toy.Weights("n", "b" * 64, "f"))
     monkeypatch.setattr(toy, "WEIGHED", here)
     assert run(folder).measured == RESULTS
     assert {(row["reason"], row["net"]) for row in rows_of(folder, family="weighed")} == {("", "n")}

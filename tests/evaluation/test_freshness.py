@@ -101,7 +101,7 @@ def test_a_metric_that_changed_is_measured_anew(
     folder: RunFolder, use: Callable[..., None], monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     use(light="LIGHT", psnr="metrics.pixel:PSNR")
-    monkeypatch.setattr(toy, "LIGHT", toy.metric("light", measure=toy.SLOW.measure), raising=False)
+    monkeypatch.setattr(toy, "LIGHT", toy.metric("light", measure=toy.SHORT.measure), raising=False)
     run(folder)
     kept = rows_of(folder, family="psnr")
     changed = toy.metric("light", measure=lambda batch, device: [[7.0] for _ in batch], **change)
