@@ -88,7 +88,9 @@ def test_absent_weights_are_said_once_and_tried_again(
         calls.append(1)
         return toy.absent_weights()
 
-    monkeypatch.setattr(toy, "WEIGHED", toy.metric("weighed", measure=toy.SHORT.measure, weights=weights), raising=False)
+    monkeypatch.setattr(
+        toy, "WEIGHED", toy.metric("weighed", measure=toy.SHORT.measure, weights=weights), raising=False
+    )
     use(weighed="WEIGHED", psnr="metrics.pixel:PSNR")
     found = run(folder)
     assert len(calls) == 1
