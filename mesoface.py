@@ -26,7 +26,9 @@ COMMANDS = {
     "demo": Entry("metrics.run_commands", "demo", "Try everything on the embedded people; needs no data of yours."),
     "run": Entry("metrics.run_commands", "run", "Reconstruct a test set with several methods, and measure the result."),
     "metrics": Entry("metrics.evaluation_commands", "metrics", "Measure the results of a run; list the known metrics."),
-    "compare": Entry("metrics.commands", "compare", "Print how the methods of a run compare, and what is beyond chance."),
+    "compare": Entry(
+        "metrics.commands", "compare", "Print how the methods of a run compare, and what is beyond chance."
+    ),
     "sheet": Entry("recon.commands", "sheet", "Draw a contact sheet of a run: subjects down, methods across."),
     "render": Entry("recon.render_commands", "render", "Draw more pictures of a run: any renderer, standard views."),
     "export": Entry("recon.export_commands", "export", "Write heads as OBJ, glTF, USD with MaterialX, EXR and PNG."),

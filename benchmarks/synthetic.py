@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from recon.colour import linear_to_srgb, luminance
-from recon.data.person import TONE_GROUPS
 from recon.data.skin import skin_surface
 from recon.data.studio import photograph
-from recon.data.synthetic import SyntheticHead, individual_typology_angle, synthetic_head, synthetic_person
+from recon.data.synthetic import SyntheticHead, synthetic_head, synthetic_person
 from recon.face_model import load_face_model
 from recon.rendering.rays import RayScene
+from recon.skin_tone import TONE_GROUPS, individual_typology_angle
 
 Float = NDArray[np.float32]
 

@@ -21,6 +21,7 @@ from metrics.statistics import LEVEL, RESAMPLES, SEED, holm, sorted_quantiles
 from metrics.value_table import ValueTable
 from recon.errors import InputError, UsageError
 from recon.runs.folder import RunFolder
+from recon.skin_tone import TONE_GROUPS, tone_group
 from recon.storage import read_json
 
 Float = NDArray[np.float64]
@@ -28,10 +29,6 @@ Float = NDArray[np.float64]
 AGE, AGE_BAND, TONE_GROUP = "age", "age band", "ITA group"
 TONE = "ITA of the reference"
 AGE_CUTS = (18, 25, 35, 45, 55, 65)
-# As in metrics.skin_tone, whose import takes longer than a whole comparison; a test holds the two together.
-TONE_GROUPS = ((55.0, "very light"), (41.0, "light"), (28.0, "intermediate"), (10.0, "tan"), (-30.0, "brown"))
-"""Lower cuts in degrees, light to dark; what lies below all is :data:`DARKEST_GROUP`."""
-DARKEST_GROUP = "dark"
 UNKNOWN = "unknown"
 
 LEAST_IN_GROUP = 2
@@ -60,11 +57,6 @@ def age_band(age: float) -> str:
     if not below:
         return f"under {AGE_CUTS[0]}"
     return f"{below[-1]}–{above[0] - 1}" if above else f"{below[-1]} and over"
-
-
-def tone_group(angle: float) -> str:
-    """The group of an individual typology angle in degrees; an angle on a cut belongs to the darker one."""
-    return next((name for cut, name in TONE_GROUPS if angle > cut), DARKEST_GROUP)
 
 
 def attributes_of(folders: Sequence[RunFolder], table: ValueTable) -> dict[str, dict[str, str]]:
@@ -143,7 +135,7 @@ def _plain(name: str) -> str:
 
 def _rank(attribute: str, group: str) -> tuple[bool, int, float, str]:
     """Ages rise, tones darken, numbers rise, other names follow the alphabet; who is unknown comes last."""
-    named = [name for _, name in TONE_GROUPS] + [DARKEST_GROUP]
+    named = list(TONE_GROUPS)
     bands = [age_band(0), *(age_band(cut) for cut in AGE_CUTS)]
     place = {TONE_GROUP: named, AGE_BAND: bands}.get(attribute, [])
     number = _number(group)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,20 +22,19 @@ _FOR_PROGRAMS = {"csv", "json"}
 _WITH_PAIRS = {"latex", "html"}
 
 
-def _filter(option: str, dest: str, text: str) -> Callable[[Command], Command]:
-    return click.option(option, dest, multiple=True, metavar="NAME[,NAME]", help=text)
+def _filter(dest: str, text: str) -> Callable[[Command], Command]:
+    """An option in the plural, as other commands have it, that also answers to the singular."""
+    return click.option(f"--{dest}", f"--{dest[:-1]}", dest, multiple=True, metavar="NAME[,NAME]", help=text)
 
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
-@_filter(
-    "--metric", "metrics", "Metrics whose name is or contains this (psnr, detail); all for all that were measured."
-)
-@_filter("--region", "regions", "Regions, such as withheld.")
-@_filter("--space", "spaces", "uv (albedo), image (view) or shape (head).")
-@_filter("--view", "views", "What was looked at: albedo, fitted, mitsuba/fitted …")
-@_filter("--method", "methods", "Methods; others do not count for Holm's correction and the ranks.")
-@_filter("--protocol", "protocols", "Protocols: blur for all strengths of it, blur:8 for one.")
+@_filter("metrics", "Metrics whose name is or contains this (psnr, detail); all for all that were measured.")
+@_filter("regions", "Regions, such as withheld.")
+@_filter("spaces", "uv (albedo), image (view) or shape (head).")
+@_filter("views", "What was looked at: albedo, fitted, mitsuba/fitted …")
+@_filter("methods", "Methods; others do not count for Holm's correction and the ranks.")
+@_filter("protocols", "Protocols: blur for all strengths of it, blur:8 for one.")
 @click.option("--by", metavar="ATTRIBUTE", help="Split the subjects: gender, ethnicity, age, 'ITA group' …")
 @click.option("--pairs", is_flag=True, help="Every pair of methods: difference with interval, p, effect.")
 @click.option("--sensitivity", is_flag=True, help="How metrics answer to a protocol's strength, where it has several.")
@@ -63,7 +63,7 @@ def compare(
     chance, ☆ shares the first place. ↑ higher is better, ↓ lower, →1 one is ideal. Several runs are compared method by
     method as well. Reads what 'mesoface metrics' measured.
 
-    Tables show the headline metrics unless --metric names others; csv and json hold everything.
+    Tables show the headline metrics unless --metrics names others; csv and json hold everything.
     """
     from metrics.conclusions import Selection, conclude
     from recon.errors import InputError
@@ -84,7 +84,7 @@ def compare(
         why = "; ".join(dict.fromkeys(gap.reason for gap in comparison.gaps)) or "it has no result"
         raise InputError(f"run '{folders[0].path}' has no value to compare: {why}.")
     if form == "html":
-        _write_html(comparison, folders, out)
+        _write_html(comparison, folders, out, pairs)
     elif form == "table" and out is None:
         _print(comparison, pairs, sensitivity, quiet)
     else:
@@ -109,7 +109,7 @@ def _as_text(comparison: Comparison, form: str, pairs: bool, sensitivity: bool, 
     if form == "latex":
         from metrics.report.latex import as_latex
 
-        return as_latex(comparison)
+        return as_latex(comparison, pairs=_all_pairs(comparison) if pairs else ())
     if form == "markdown":
         from metrics.report.markdown import as_markdown
 
@@ -140,7 +140,12 @@ def _put(text: str, out: Path | None) -> None:
     click.echo(str(out))
 
 
-def _write_html(comparison: Comparison, folders: list[RunFolder], out: Path | None) -> None:
+def _all_pairs(comparison: Comparison) -> list[tuple[str, str]]:
+    return list(combinations(comparison.methods, 2))
+
+
+def _write_html(comparison: Comparison, folders: list[RunFolder], out: Path | None, pairs: bool) -> None:
     from metrics.report.html import write_html
 
-    click.echo(str(write_html(comparison, folders, out or folders[0].path / "report" / "comparison.html")))
+    path = out or folders[0].path / "report" / "comparison.html"
+    click.echo(str(write_html(comparison, folders, path, pairs=_all_pairs(comparison) if pairs else ())))

@@ -180,7 +180,7 @@ def _headline(table: ValueTable, selection: Selection, built_in: set[str]) -> tu
         table = table.only(lambda place: place not in empty and place not in covered)
     hidden = len(every - {place.metric for place in table.places} - {COVERAGE})
     if hidden:
-        notes.append(f"{hidden} more metrics were measured: --metric all shows them, --metric NAME one.")
+        notes.append(f"{hidden} more metrics were measured: --metrics all shows them, --metrics NAME one.")
     return table, notes
 
 

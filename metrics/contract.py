@@ -64,7 +64,8 @@ class Judged:
             millimetres.
         reference: the same, of the undegraded photograph (equal alignment and light) or of the truth.
         demanded: ``(H, W)`` bool (``shape``: ``(V,)``): the region that the protocol judges.
-        region: the same: ``demanded`` where the method vouches for its result; metrics read nothing else.
+        region: the same: ``demanded`` where the method vouches for its result; metrics read nothing else
+            (identity alone reads brows and lips around it, see ``metrics.identity``).
         whole: the same: ``region`` of all regions of the picture together, for what is fitted once a picture.
         subject: id of the person.
         landmarks: ``(68, 2)`` float32 pixels (x right, y down, centres at half) of the reference picture in the space

@@ -23,7 +23,9 @@ MOST_LINES = 10
 
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path, file_okay=False))
-@click.option("--metric", "metrics_", default="", metavar="A,B", help="Measure these metrics; default: all known.")
+@click.option(
+    "--metrics", "--metric", "metrics_", default="", metavar="A,B", help="Measure these metrics; default: all known."
+)
 @click.option("--methods", default="", metavar="A,B", help="Of these methods; default: all of the run.")
 @click.option("--protocols", default="", metavar="A,B", help="Under these protocols; default: all of the run.")
 @click.option("--subjects", default="", metavar="A,B", help="Of these subjects; default: all of the run.")
@@ -156,20 +158,24 @@ def _print_metrics(rows: Sequence[Mapping[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("metric", "numbers", "compares", "implementation", "weights"):
+    for column in ("metric", "numbers", "in", "weights"):
         table.add_column(column, overflow="fold", no_wrap=column == "metric")
     absent = {str(row["metric"]): str(row["problem"]) for row in rows if row["problem"]}
     for row in rows:
         if "components" not in row:
-            table.add_row(row["metric"], "–", "–", "–", "cannot be loaded")
+            table.add_row(row["metric"], "–", "–", "cannot be loaded")
             continue
-        numbers = "\n".join(_component(component) for component in row["components"])
-        compares = f"{', '.join(row['spaces'])} with the {row['reference']}" + (", sets" if row["of"] == "sets" else "")
+        first, *others = (_component(component) for component in row["components"])
+        numbers = first + (f", and {len(others)} more" if others else "")
+        where = ", ".join(row["spaces"]) + (" (set)" if row["of"] == "sets" else "")
         weights = "absent" if row["problem"] else row["weights"]["net"] if row["weights"] else ""
-        table.add_row(row["metric"], numbers, compares, f"{row['library']} {row['version']}", weights)
+        table.add_row(row["metric"], numbers, where, weights)
     console = Console()
     console.print(table)
-    console.print("\n↑ higher is better, ↓ lower, →1 one is ideal; without a sign the number only describes.")
+    console.print(
+        "\n↑ higher is better, ↓ lower, →1 one is ideal; without a sign the number only describes. Names in full, "
+        "versions and parameters: --json."
+    )
     if absent:
         console.print(f"\n[bold]absent[/] ({len(absent)})")
         for name, why in absent.items():

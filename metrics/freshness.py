@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from metrics.comparison import Gap
 from metrics.contract import SetMetric
 from metrics.known import KnownMetric
-from metrics.pairs import ALBEDO, FITTED, Look, true_looks
+from metrics.pairs import ALBEDO, FITTED, Look, picture_name, true_looks
 from metrics.rows import NOT_COMPUTED, NOT_DEFINED
 from recon.assets import file_sha256
 from recon.errors import InputError
@@ -185,7 +185,9 @@ def _result_looks(
     except (OSError, ValueError, KeyError, TypeError):
         return []
     identity = _short(text, *_changed(place / "result.json", files))
-    found = [Present(key, look, identity, record) for look, (record, _) in looks.items()]
+    # What a result lists is what there is of it: one that was imported as views has no albedo and no head.
+    there = {look: record for look, (record, _) in looks.items() if picture_name(look) in files}
+    found = [Present(key, look, identity, record) for look, record in there.items()]
     record, reference = looks[FITTED]
     for renderer in _renderers(place / "views"):
         path = place / "views" / renderer / "fitted.json"

@@ -118,10 +118,14 @@ def true_looks(folder: RunFolder, subject: str) -> list[Look]:
     return [look for look, name in files.items() if (place / name).is_file()]
 
 
+def picture_name(look: Look) -> str:
+    """The file, below a result's folder, that ``look`` looks at."""
+    return {"uv": "albedo.png", "shape": "head.glb"}.get(look.space, f"views/{look.view}.png")
+
+
 def picture_path(folder: RunFolder, key: ResultKey, look: Look) -> Path:
     """The file of a result that ``look`` looks at."""
-    names = {"uv": "albedo.png", "shape": "head.glb"}
-    return folder.result(key) / names.get(look.space, f"views/{look.view}.png")
+    return folder.result(key) / picture_name(look)
 
 
 def open_reference(folder: RunFolder, subject: str, protocol: str, look: Look) -> ReferenceSide:

@@ -3,7 +3,8 @@
 *Crop*: both pictures are cut to the smallest box around the region, widened by the metric's margin where the picture
 goes on. *Fill*: outside the region both pictures hold the same constant, so whatever lies there, NaN included, can
 never reach a number. What then still sees the edge of the region sees the same edge on both sides. Windows that must
-lie wholly inside the region are those of :func:`eroded`.
+lie wholly inside the region are those of :func:`eroded`. MS-SSIM, whose coarsest windows span 176 pixels, takes
+the region as weights instead; see ``metrics.ms_ssim``.
 """
 
 from __future__ import annotations

@@ -28,14 +28,10 @@ from numpy.typing import NDArray
 from metrics.contract import Batch, Component, Judged, Memo, Metric, Reference, SetMetric, one_by_one
 from metrics.regions import region_key
 from recon.colour import linear_to_srgb, srgb_to_linear
-from recon.data.person import TONE_GROUPS
-from recon.data.synthetic import individual_typology_angle
+from recon.skin_tone import TONE_CUTS, TONE_GROUPS, individual_typology_angle
 
 Image = NDArray[np.floating]
 Mask = NDArray[np.bool_]
-
-TONE_CUTS = (55.0, 41.0, 28.0, 10.0, -30.0)
-"""Degrees above which an angle belongs to the group of that place in :data:`TONE_GROUPS`; the last has no lower end."""
 
 PARAMETERS: Mapping[str, object] = {
     "ita": "atan2(L* - 50, b*)",
@@ -65,11 +61,6 @@ def angle_between(first: NDArray[np.floating] | float, second: NDArray[np.floati
     """``first − second`` in degrees, the short way round: in [−180, 180), of any shape."""
     apart = np.asarray(first, np.float64) - np.asarray(second, np.float64)
     return np.asarray((apart + 180.0) % 360.0 - 180.0)
-
-
-def tone_group(angle: float) -> str:
-    """The group, one of :data:`TONE_GROUPS`, of an individual typology angle in degrees; empty for NaN."""
-    return "" if np.isnan(angle) else TONE_GROUPS[int(_groups_of(np.array([angle]))[0])]
 
 
 def _groups_of(angles: NDArray[np.floating]) -> NDArray[np.int64]:

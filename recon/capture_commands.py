@@ -209,9 +209,9 @@ def simulate(
     from recon.capture.made_up import STAGE_VIEWS, made_up_person, stage_cameras, stage_of
     from recon.capture.sequence_file import FILE
     from recon.capture.stage_folder import Sensor, write_sequence
-    from recon.data.person import TONE_GROUPS
     from recon.errors import UsageError
     from recon.progress import be_quiet, progress_bar
+    from recon.skin_tone import TONE_GROUPS
 
     be_quiet(quiet)
     names = tuple(dict.fromkeys(part.strip() for part in views.split(",") if part.strip()))

@@ -18,6 +18,9 @@ Part = Literal["training", "main", "gold", "attention"]
 Composition = Literal["single", "split"]
 """How a stimulus was composed: a whole face, or the photograph's left half beside a right half of ``condition``."""
 
+Page = Literal["real-or-fake", "ranking", "choice", "scales"]
+"""The answer form that raters see."""
+
 PHOTOGRAPH = "photograph"
 """The condition of real faces."""
 
@@ -108,10 +111,17 @@ class Design(Protocol):
         composition: of the stimuli that it shows.
     """
 
-    name: str
-    title: str
-    page: Literal["real-or-fake", "ranking", "choice", "scales"]
-    composition: Composition
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def page(self) -> Page: ...
+
+    @property
+    def composition(self) -> Composition: ...
 
     def check(self, settings: DesignSettings, stimuli: Sequence[Stimulus]) -> tuple[str, ...]:
         """What stands against running this design with these stimuli, in words; empty where nothing does."""

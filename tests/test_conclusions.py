@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metrics import skin_tone
-from metrics.breakdown import age_band, tone_group
+from metrics.breakdown import age_band
 from metrics.comparison import Comparison, Contrast, Standing
 from metrics.conclusions import EVERYTHING, HEADLINE, Selection, conclude
 from metrics.report.data import as_json
@@ -304,12 +303,6 @@ def test_people_are_grouped_by_the_tone_of_the_reference(tmp_path: Path) -> None
     bare = make_run(tmp_path / "bare", rows(three_methods()))
     with pytest.raises(UsageError, match="ITA of the reference"):
         conclude([bare], by="ITA group")
-
-
-@pytest.mark.parametrize(("angle", "name"), [(55.1, "very light"), (55, "light"), (41, "intermediate"), (28, "tan"),
-                                             (10, "brown"), (-30, "dark")])  # fmt: skip
-def test_tones_are_cut_as_published(angle: float, name: str) -> None:
-    assert tone_group(angle) == name == skin_tone.tone_group(angle)
 
 
 def test_a_record_of_a_subject_that_is_no_table_is_named(tmp_path: Path) -> None:

@@ -11,16 +11,14 @@ from skimage.color import lab2rgb
 from metrics.contract import Judged
 from metrics.skin_tone import (
     TONE,
-    TONE_CUTS,
     TONE_GROUP_ERRORS,
     angle_between,
     fair_scores,
     tone_error,
-    tone_group,
     typology_angle,
 )
 from recon.colour import linear_to_srgb, srgb_to_linear
-from recon.data.person import TONE_GROUPS
+from recon.skin_tone import TONE_CUTS, TONE_GROUPS, tone_group
 
 SIZE = 64
 LIGHT, DARKER = (70.0, 10.0, 15.0), (55.0, 10.0, 15.0)

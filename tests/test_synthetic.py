@@ -12,7 +12,7 @@ import pytest
 from recon.colour import linear_to_srgb
 from recon.data import TestSet, load_test_set
 from recon.data.hair_styles import STYLES
-from recon.data.person import TONE_GROUPS, Person, draw_person
+from recon.data.person import Person, draw_person
 from recon.data.procedural import average, lattice_noise, line_distance, resolved, scatter, strokes
 from recon.data.relief import Line, along_creases, creases
 from recon.data.skin import SkinSurface, paint_skin, skin_surface, skin_triangles, surface_slope
@@ -23,7 +23,6 @@ from recon.data.studio_light import Room, beneath_skin, drawn_directions, gather
 from recon.data.studio_scene import _cover
 from recon.data.synthetic import (
     demo_subjects,
-    individual_typology_angle,
     synthetic_head,
     synthetic_person,
     synthetic_textures,
@@ -33,6 +32,7 @@ from recon.errors import InputError, UsageError
 from recon.face_model.anny import load_anny, load_population
 from recon.face_model.model import MorphableModel, vertex_normals
 from recon.images import read_photograph
+from recon.skin_tone import TONE_GROUPS, individual_typology_angle
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from scipy.ndimage import binary_erosion
 from recon.capture.gradient import normalised
 from recon.capture.occlusion import rotated
 from recon.capture.stage import Stage
-from recon.data.person import TONE_GROUPS, Person, draw_person
+from recon.data.person import Person, draw_person
 from recon.data.skin import PaintedSkin, SkinSurface, paint_skin, skin_surface
 from recon.data.synthetic import head_vertices
 from recon.face_model.anny import load_anny, load_population
@@ -18,6 +18,7 @@ from recon.fitting.camera import Camera
 from recon.fitting.lighting import SphericalHarmonicsLighting
 from recon.rendering.scene import Scene
 from recon.rendering.view_sets import studio_camera
+from recon.skin_tone import TONE_GROUPS
 
 Float = NDArray[np.float32]
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from recon.face_model.anny import Population
 
-TONE_GROUPS = ("very light", "light", "intermediate", "tan", "brown", "dark")
 # CIE L*a*b* (D65) of the cheek in the middle of each group.
 _TONES = (
     (71.0, 11.0, 13.5),

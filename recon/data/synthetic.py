@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.data.person import TONE_GROUPS, Person, draw_person
+from recon.data.person import Person, draw_person
 from recon.data.skin import PaintedSkin, paint_skin, skin_surface, skin_triangles, surface_slope
 from recon.data.subject import Licence, Subject
 from recon.face_model.anny import Population, load_anny, load_population
 from recon.face_model.model import MorphableModel, vertex_normals
 from recon.progress import Progress, no_progress
+from recon.skin_tone import TONE_GROUPS
 
 LICENCE = Licence("CC0-1.0", "made by mesoface", redistributable=True)
 PHOTOGRAPH_SIZE = 704
@@ -150,11 +151,6 @@ def synthetic_textures(
         )
         painted = paint_skin(surface, person)
         yield person.id, painted.albedo, painted.skin
-
-
-def individual_typology_angle(lab: tuple[float, float, float]) -> float:
-    """ITA in degrees of a CIE L*a*b* colour: ``atan2(L* − 50, b*)``; high for light skin."""
-    return float(np.degrees(np.arctan2(lab[0] - 50.0, lab[2])))
 
 
 def head_vertices(model: MorphableModel, population: Population, person: Person) -> NDArray[np.float32]:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from recon.data.person import TONE_GROUPS, Person
+from recon.data.person import Person
 from recon.data.skin import skin_surface
 from recon.data.subject import GroundTruth, Subject
-from recon.data.synthetic import LICENCE, individual_typology_angle, synthetic_head
+from recon.data.synthetic import LICENCE, synthetic_head
 from recon.face_model import load_face_model
+from recon.skin_tone import TONE_GROUPS, individual_typology_angle
 from recon.storage import atomic_path, write_npy
 
 # A change of the recipe makes new files instead of trusting old ones.

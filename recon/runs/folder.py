@@ -16,6 +16,8 @@
                                                       failure.json instead, where it failed
                                                       (imported as views: views/fitted*.png and result.json alone)
     metrics.parquet                                   one row a value
+    descriptors/<method>/<protocol>/<subject>/        what metrics of sets keep of a result
+    .metrics/                                         rows not merged yet, while a run is measured
 
 ``:`` in a protocol's name becomes ``-``. A result without ``result.json`` does not exist; ``timings.json`` is the only
 file that differs between two equal runs.

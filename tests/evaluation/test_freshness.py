@@ -287,7 +287,14 @@ def test_the_list_says_what_metrics_are_and_how_weights_are_got(
     monkeypatch.setenv("COLUMNS", "200")
     code, text = call("--list")
     assert code == 0
-    for words in ("PSNR, dB ↑", "toy 1", "set distance ↓", "mesoface assets fetch dream", "cannot be loaded"):
+    for words in (
+        "PSNR, dB ↑",
+        "image, uv",
+        "set distance ↓",
+        "(set)",
+        "mesoface assets fetch dream",
+        "cannot be loaded",
+    ):
         assert words in text
     rows = {row["metric"]: row for row in json.loads(call("--list", "--json")[1])}
     assert rows["psnr"]["components"] == [{"name": "PSNR", "unit": "dB", "direction": "higher"}]
