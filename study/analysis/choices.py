@@ -146,7 +146,7 @@ def reachable(wins: Float) -> NDArray[np.bool_]:
 
 def are_separated(wins: Float) -> NDArray[np.bool_]:
     """``(B,)``: which tables of ``wins`` ``(B, M, M)`` have no finite maximum-likelihood estimate."""
-    return ~reachable(wins).all(axis=(1, 2))
+    return np.asarray(~reachable(wins).all(axis=(1, 2)), dtype=np.bool_)
 
 
 def half_wins(wins: Float) -> Float:
