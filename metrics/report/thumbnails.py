@@ -24,6 +24,8 @@ SIDE = 144
 """Longer side of a thumbnail in pixels."""
 SKIN_SHARE = 0.19
 """Side of the piece of skin in parts of the albedo map: a cheek without nose and mouth; 97 texels of 512."""
+UNSEEN = np.float32(0.5)
+"""Grey that stands for texels which the photograph did not see."""
 QUALITY = 80
 
 Box = tuple[int, int, int, int]
@@ -156,6 +158,9 @@ class Pictures:
             return absent(f"'{path.relative_to(self.folder.path)}' is missing or cannot be read")
         if picture.ndim == 2:
             picture = np.repeat(picture[..., None].astype(np.float32), 3, axis=2)
+        if path.parent.parent.parent.name == "reference" and path.name == "albedo.png":
+            # Where the photograph saw nothing its albedo is zero; black holes would look like defects of the skin.
+            picture = np.where(picture.any(axis=2, keepdims=True), picture, UNSEEN)
         left, top, right, bottom = box or (0, 0, picture.shape[1], picture.shape[0])
         cut = picture[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
         if not cut.size:
