@@ -9,6 +9,6 @@ One flat module each; every one is pure functions on arrays or small frames, and
 - ``contrasts``: differences between conditions, rater by rater; ``metric_agreement``: automatic metrics against people;
 - ``power``: what a planned study would detect; ``published``: results of others, to set beside ours.
 
-What varies from study to study is who answered: intervals resample raters (of metrics: subjects), with all that
-belongs to one staying together. ``frames`` says which columns the frames have.
+``answers`` turns what is stored into the frames that ``frames`` describes. What varies from study to study is who
+answered: intervals resample raters (of metrics: subjects), with all that belongs to one staying together.
 """

@@ -113,4 +113,4 @@ def fit_choices(model: Model, link: Link, choices: Choices, resamples: int, seed
         return covariance(pair_derivatives(link, table[None], ability[None])[1][0])
 
     return build_scale(model, choices.names, solve, spread, raters=len(choices.raters), answers=int(total.sum()),
-                       separated=groups, resamples=resamples, seed=seed)  # fmt: skip
+                       separated=groups, numbers=8 * size * size, resamples=resamples, seed=seed)  # fmt: skip

@@ -12,7 +12,9 @@ scores      rater, stimulus, score         an opinion score; per condition the c
                                            ``stimulus``
 ==========  =============================  ===========================================================================
 
-Further columns do no harm. Names are compared as text and kept in alphabetical order.
+Further columns do no harm. Names are compared as text and kept in alphabetical order. Intervals resample the column
+``rater``; with the faces in its place, ``frame.assign(rater=frame["subject"])``, they are of a conclusion about other
+faces instead of other raters. :mod:`study.analysis.answers` makes these frames from stored answers.
 """
 
 from __future__ import annotations

@@ -201,4 +201,5 @@ def plackett_luce(rankings: Rankings, *, resamples: int = RESAMPLES, seed: int =
         return covariance(set_derivatives(chosen, counts, sets, ability[None])[1][0])
 
     return build_scale("Plackett–Luce", names, solve, spread, raters=len(rankings.raters),
-                       answers=len(rankings.place), separated=groups, resamples=resamples, seed=seed)  # fmt: skip
+                       answers=len(rankings.place), separated=groups, numbers=8 * size * size + 4 * len(sets),
+                       resamples=resamples, seed=seed)  # fmt: skip

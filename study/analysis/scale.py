@@ -166,6 +166,7 @@ def build_scale(
     raters: int,
     answers: int,
     separated: tuple[Names, ...],
+    numbers: int,
     resamples: int,
     seed: int,
 ) -> Scale:
@@ -173,6 +174,7 @@ def build_scale(
 
     Args:
         covariance: ``(M, M)`` at abilities ``(M,)``.
+        numbers: that one resample holds while it is solved, so that memory stays bounded.
         resamples: 0 for no bootstrap; nor is there any below 3 raters.
     """
     ability = solve(np.ones((1, raters)))[0][0]
@@ -181,7 +183,7 @@ def build_scale(
     replicates, needed = np.empty((0, len(names))), np.zeros(0, bool)
     if raters >= LEAST_FOR_INTERVAL and resamples:
         weights = resampling_weights(raters, resamples, seed)
-        step = block_size(len(names) ** 2 * 8)
+        step = block_size(numbers)
         parts = [solve(weights[start : start + step]) for start in range(0, resamples, step)]
         replicates, needed = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
     low, high = _intervals(ability, error, replicates, raters, bool(separated))
