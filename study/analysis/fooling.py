@@ -94,7 +94,8 @@ class FoolingRate:
         by_rater: ``(R,)`` rate of each rater, in the order of the raters of :class:`Fooling`; NaN if they saw none.
         pooled, wilson_low, wilson_high: share of all verdicts, with Wilson's interval, as if all were independent.
         shortfall, shortfall_low, shortfall_high: by how much the condition stays below photographs, mean over raters
-            who saw both; NaN without photographs.
+            who saw both; NaN without photographs. ``shortfall_p`` is of the sign-flip test that there is none, after
+            Holm's correction over conditions; NaN for photographs themselves.
         rank: 1 for those that fool most; 0 for photographs, which do not compete.
     """
 
@@ -112,6 +113,7 @@ class FoolingRate:
     shortfall: float
     shortfall_low: float
     shortfall_high: float
+    shortfall_p: float
     rank: int
 
 
@@ -142,7 +144,9 @@ def fooling_rates(verdicts: Verdicts, *, seed: int = SEED) -> Fooling:
     ranks = np.append(condition_ranks(tuple(competing), contrasts), 0)
     means = statistics.mean_intervals(rate.T, seed=seed)
     photographs = rate[:, [-1]] if len(order) > len(competing) else np.full((len(rate), 1), np.nan)
-    short = statistics.mean_intervals((photographs - rate).T, seed=seed)
+    below = (photographs - rate).T
+    short = statistics.mean_intervals(below, seed=seed)
+    p = np.append(statistics.holm(statistics.sign_flip_test(below[: len(competing)], seed=seed)[None])[0], np.nan)
     with np.errstate(invalid="ignore"):
         pooled = real.sum(axis=0) / shown.sum(axis=0)
     wilson = wilson_interval(real.sum(axis=0), shown.sum(axis=0))
@@ -150,7 +154,8 @@ def fooling_rates(verdicts: Verdicts, *, seed: int = SEED) -> Fooling:
         FoolingRate(
             name, float(means.value[i]), float(means.low[i]), float(means.high[i]), int(means.n[i]),
             int(shown[:, i].sum()), rate[:, i], box_plot(rate[:, i]), float(pooled[i]), float(wilson[0][i]),
-            float(wilson[1][i]), float(short.value[i]), float(short.low[i]), float(short.high[i]), int(ranks[i]),
+            float(wilson[1][i]), float(short.value[i]), float(short.low[i]), float(short.high[i]), float(p[i]),
+            int(ranks[i]),
         )
         for i, name in enumerate(order)
     )  # fmt: skip

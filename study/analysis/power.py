@@ -119,7 +119,7 @@ def plan_for(
 
     Args:
         trials_per_rater: main trials.
-        conditions: that compete, without photographs.
+        conditions: that compete, in a ``real-or-fake`` study without photographs.
         photographs: share of the trials of a ``real-or-fake`` study that show a photograph.
         set_size: conditions in one ranking; all of them if None.
 
@@ -127,12 +127,14 @@ def plan_for(
         UsageError: numbers that no study can have.
     """
     size = conditions if set_size is None else set_size
-    if raters < 2 or trials_per_rater < 1 or conditions < 2 or not 2 <= size <= conditions or not 0 <= photographs < 1:
+    least = 1 if page == "real-or-fake" else 2
+    if raters < 2 or trials_per_rater < 1 or not least <= size <= conditions or not 0 <= photographs < 1:
         raise UsageError(
-            "a power simulation needs at least 2 raters, 1 trial and 2 conditions, of which a ranking shows from 2 to "
-            f"all: these are {raters} raters, {trials_per_rater} trials, {conditions} conditions and sets of {size}."
+            f"a power simulation needs at least 2 raters, 1 trial and {least} conditions, and a ranking shows from 2 "
+            f"to all: these are {raters} raters, {trials_per_rater} trials, {conditions} conditions and sets of {size}."
         )
-    pairs = math.comb(conditions, 2)
+    # One method alone is set beside photographs.
+    pairs = max(1, math.comb(conditions, 2))
     judgements = {
         "real-or-fake": trials_per_rater * (1 - photographs) / conditions,
         "scales": trials_per_rater / conditions,
@@ -159,8 +161,8 @@ def plan_from_trials(page: Page, sessions: Sequence[Sequence[Trial]], stimuli: S
         raise UsageError(f"a trial shows the picture {min(strange)[:12]}…, which is none of the study's stimuli.")
     shown = [tuple(condition[name] for name in names) for names in seen]
     competing = {name for names in shown for name in names}
-    if page == "real-or-fake":
-        competing.discard(PHOTOGRAPH)
+    if page == "real-or-fake" and len(competing) > 2:
+        competing.discard(PHOTOGRAPH)  # it does not compete, unless there is one method alone to set beside it
     if len(sessions) < 2 or len(competing) < 2:
         raise UsageError("a power simulation needs the trials of at least two raters, and two competing conditions.")
     pairs = math.comb(len(competing), 2)

@@ -6,7 +6,8 @@ Rater i's score of stimulus j is ``u_ij = ψ_j + Δ_i + ν_i X``, X standard nor
     Δ_i = mean_j(u_ij − ψ_j),   ν_i² = Σ_j (u_ij − ψ_j − Δ_i)² / f_i,   ψ_j = Σ_i ν_i⁻² (u_ij − Δ_i) / Σ_i ν_i⁻²,
 
 sums and means over the scores that were given. Standard errors are ``(Σ_i ν_i⁻²)^{−1/2}`` of ψ_j and ``ν_i / √n_i`` of
-Δ_i. Careless raters get a small weight and nobody has to be thrown out.
+Δ_i, the inverse information. (P.910 itself prints, for ψ_j, the deviation of j's own residuals over ``√n_j``.) Careless
+raters get a small weight and nobody has to be thrown out.
 
 P.910 maximises the likelihood: ``f_i = n_i``, the number of scores (:data:`PUBLISHED`). That underrates every ν_i, most
 of all those of raters whom ψ follows already, and the likelihood has no bound where one rater's residuals vanish: with

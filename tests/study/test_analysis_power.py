@@ -106,6 +106,7 @@ def test_what_cannot_be_detected_has_a_reason_or_is_refused() -> None:
 def test_a_balanced_study_is_counted_by_hand() -> None:
     """Five methods in 22 split faces of which half are photographs: 2.2 each; three pairs in 30 choices: 10 each."""
     assert plan_for("real-or-fake", 150, 22, 5) == Plan("real-or-fake", 150, 2.2, 10)
+    assert plan_for("real-or-fake", 20, 10, 1) == Plan("real-or-fake", 20, 5, 1)
     assert plan_for("choice", 20, 30, 3) == Plan("choice", 20, 10, 3)
     assert plan_for("scales", 20, 30, 3) == Plan("scales", 20, 10, 3)
     assert plan_for("ranking", 100, 3, 3) == Plan("ranking", 100, 3, 3)
@@ -128,6 +129,8 @@ def test_trials_as_they_are_laid_out_are_counted() -> None:
         [trial(0, "meso"), trial(1, PHOTOGRAPH), trial(2, "pca"), trial(3, "mirror"), trial(4, "pca", part="gold")]
     ] * 4
     assert plan_from_trials("real-or-fake", verdicts, stimuli) == Plan("real-or-fake", 4, 1, 3)
+    alone = [[trial(0, "meso"), trial(1, PHOTOGRAPH), trial(2, "meso"), trial(3, PHOTOGRAPH)]] * 3
+    assert plan_from_trials("real-or-fake", alone, stimuli) == Plan("real-or-fake", 3, 2, 1)
     choices = [[trial(0, "meso", "pca"), trial(1, "pca", "mirror")], [trial(0, "mirror", "meso")]]
     assert plan_from_trials("choice", choices, stimuli) == Plan("choice", 2, 0.5, 3)
     rankings = [[trial(0, "meso", "pca", "mirror")], [trial(0, "mirror", "meso", "pca")]]
@@ -135,7 +138,7 @@ def test_trials_as_they_are_laid_out_are_counted() -> None:
     with pytest.raises(UsageError, match="none of the study's stimuli"):
         plan_from_trials("choice", choices, stimuli[:2])
     with pytest.raises(UsageError, match="two competing conditions"):
-        plan_from_trials("real-or-fake", [[trial(0, "meso")], [trial(0, PHOTOGRAPH)]], stimuli)
+        plan_from_trials("real-or-fake", [[trial(0, "meso")], [trial(0, "meso")]], stimuli)
 
 
 def test_equal_seeds_give_equal_answers() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,6 +73,18 @@ def log_likelihood(table: Array, restricted: bool, parameters: Array) -> float:
     best = np.linalg.lstsq(scaled, score, rcond=None)[0]
     loss = parameters[rater].sum() + 0.5 * np.square(score - scaled @ best).sum()
     return float(loss + (0.5 * np.linalg.slogdet(scaled.T @ scaled)[1] if restricted else 0.0))
+
+
+def test_the_published_estimator_is_its_authors() -> None:
+    known = json.loads((Path(__file__).parent.parent / "data" / "subject_model.json").read_text(encoding="utf-8"))
+    found = subject_model(scored(np.array(known["scores"], dtype=np.float64)), estimator=PUBLISHED)
+    for ours, theirs in (
+        (found.quality, "quality"),
+        (found.error, "quality_error"),
+        (found.bias, "bias"),
+        (found.inconsistency, "inconsistency"),
+    ):
+        np.testing.assert_allclose(ours, known[theirs], atol=2e-7)
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.2])

@@ -143,6 +143,15 @@ def test_conditions_that_differ_are_ranked_and_those_that_do_not_tie() -> None:
     assert 0 < one.low < one.difference < one.high and one.raters == 60
 
 
+def test_what_cannot_be_told_from_photographs_is_not_said_to_be() -> None:
+    """d′ 0 and 1.5; where nothing differs, 200 studies err in 5 % ± 3 σ."""
+    rates = {one.condition: one for one in fooling_rates(simulated({"good": 0.0, "poor": 1.5}, 40, 10, 5)).rates}
+    assert rates["poor"].shortfall_p < 0.001 and rates["poor"].shortfall_low > 0
+    assert np.isnan(rates[PHOTOGRAPH].shortfall_p)
+    p = [fooling_rates(simulated({"a": 0.0}, 12, 8, seed)).rates[0].shortfall_p for seed in range(200)]
+    assert np.mean(np.array(p) <= 0.05) <= 0.097
+
+
 def test_raters_who_saw_one_of_two_do_not_compare_them() -> None:
     real, shown = np.zeros((4, 3)), np.array([[2.0, 0, 2], [0, 2, 2], [2, 0, 2], [0, 2, 2]])
     found = fooling_rates(Verdicts(("a", "b", PHOTOGRAPH), tuple("rstu"), real, shown))
