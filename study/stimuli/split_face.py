@@ -1,0 +1,56 @@
+"""Split faces: the left half of the picture the photograph, the right half the photograph or a rendering.
+
+Saito et al. 2017, §5 (user study): raters see such a face and say whether it is real. The halves meet on the midline of
+the face, a line through the landmarks on its plane of symmetry. Only skin differs between the halves, so hair, eyes
+and background run through. Photograph beside photograph is the photograph itself, bit for bit, so the seam gives
+nothing away there; a rendering passes into it over a narrow band, because a hard cut would be seen before any texture
+is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.errors import InputError
+from study.stimuli.face import smooth
+from study.stimuli.frame import NARROWEST, Frame
+
+Float = NDArray[np.float32]
+
+
+def right_half(frame: Frame, seam: float) -> Float:
+    """``(h, w)`` float32 in [0, 1] over the frame: 0 left of the midline, 1 right of it.
+
+    Args:
+        seam: width of the passage in parts of the distance between the outer eye corners; 0 for a hard cut.
+
+    Raises:
+        InputError: the head is turned so far that its halves cannot be compared.
+    """
+    if frame.narrower < NARROWEST:
+        raise InputError(
+            "the head is turned too far for a split face: "
+            f"{frame.narrower:.0%} of the distance between its eyes lies on one side of its midline."
+        )
+    left, top, right, bottom = frame.box
+    offset, slope = frame.midline
+    # Pixel centres; the distance is taken across the line.
+    y, x = np.mgrid[top:bottom, left:right].astype(np.float32)
+    distance = (x - (offset + slope * y)) / np.hypot(1.0, slope)
+    if seam == 0:
+        return np.asarray(distance > 0, np.float32)
+    return smooth(distance / (seam * frame.eyes) + 0.5)
+
+
+def matching_gain(photograph: Float, rendering: Float, share: Float) -> Float:
+    """``(3,)`` float32: factors that give the rendering the photograph's mean colour where it is shown.
+
+    Args:
+        photograph, rendering: ``(h, w, 3)`` linear RGB.
+        share: ``(h, w)``: how much of each pixel is rendered.
+    """
+    wanted, have = (np.tensordot(share, picture, axes=([0, 1], [0, 1])) for picture in (photograph, rendering))
+    if not (have > 0).all():
+        raise InputError("the rendering is black where it would be shown: its colour cannot be matched.")
+    return np.asarray(wanted / have, np.float32)
