@@ -186,6 +186,7 @@ def _next_steps(out: Path) -> str:
             "What next:",
             f"  look at the contact sheet     {out / 'report' / 'sheet.png'}",
             f"  see skin at full size         {program} sheet {out} --crops --protocol occlude:right",
+            f"  plots, spectra, worst cases   {program} compare {out} --format html",
             f"  the numbers, for programs     {program} compare {out} --format json",
             f"  your own photographs          {program} run --data folder=PATH --methods pca,mirror,meso \\",
             "                                    --database synthetic --out runs/first",
