@@ -9,6 +9,10 @@ Items of one subject are alike, so intervals are by bootstrap over subjects. Met
 items that both have: Williams' test of their PLCC, the classic one, which takes items for independent; and beside it
 the bootstrap interval of the difference in SRCC over subjects, which does not.
 
+Rankings and choices say which condition of one subject is better and nothing of different subjects; nor do people's
+scores forgive that a metric finds one face harder than another. ``within`` takes each subject's mean away from both
+sides first, so that only differences within subjects count.
+
 ===========  ========================================================================================================
 frame        columns
 ===========  ========================================================================================================
@@ -108,15 +112,23 @@ def oriented(values: Float, direction: str) -> Float:
 
 
 def metric_agreement(
-    people: pd.DataFrame, values: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = SEED
+    people: pd.DataFrame,
+    values: pd.DataFrame,
+    *,
+    within: bool = False,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
 ) -> Agreements:
     """Agreement of every metric of ``values`` with ``people``; both frames as the module says.
+
+    Args:
+        within: subjects, see the module.
 
     Raises:
         InputError: a column is missing, an item occurs twice, or a metric has two directions.
         PairingError: something that people judged is in no row of ``values``.
     """
-    table = _Table(people, values, resamples, seed)
+    table = _Table(people, values, within, resamples, seed)
     found = [table.agreement(index) for index in range(len(table.metrics))]
     found.sort(key=lambda one: (bool(one.reason), -one.srcc.value if not one.reason else 0.0, one.metric))
     with_numbers = [table.metrics.index(one.metric) for one in found if not one.reason]
@@ -127,21 +139,21 @@ def metric_agreement(
 class _Table:
     """Scores ``(N,)``, oriented values ``(K, N)`` and subjects ``(N,)`` of the items; coefficients are kept."""
 
-    def __init__(self, people: pd.DataFrame, values: pd.DataFrame, resamples: int, seed: int) -> None:
+    def __init__(self, people: pd.DataFrame, values: pd.DataFrame, within: bool, resamples: int, seed: int) -> None:
         check_columns(people, ("condition", "subject", "score"), "scores of items")
         check_columns(values, ("metric", "direction", "condition", "subject"), "values of metrics")
         items = _items(people, "people")
         self.score = numbers(people, "score", "scores of items")
         self.metrics, self.values = _values(values, items)
         self.subject = coded(people["subject"])[1]
-        self.resamples, self.seed = resamples, seed
+        self.within, self.resamples, self.seed = within, resamples, seed
         self._known: dict[tuple[Any, ...], tuple[float, Float]] = {}
 
     def correlated(self, metric: int, kept: NDArray[np.bool_], coefficient: Coefficient) -> tuple[float, Float]:
         """The coefficient over the items ``kept`` ``(N,)``, and its resamples ``(B,)``."""
         key = (metric, kept.tobytes(), coefficient)
         if key not in self._known:
-            mine, score = self.values[metric, kept], self.score[kept]
+            mine, score = self.sides(metric, kept)
             subjects, subject = np.unique(self.subject[kept], return_inverse=True)
             weights = resampling_weights(len(subjects), self.resamples, self.seed)[:, subject]
             self._known[key] = (
@@ -149,6 +161,13 @@ class _Table:
                 correlations(mine, score, weights, coefficient),
             )
         return self._known[key]
+
+    def sides(self, metric: int, kept: NDArray[np.bool_]) -> tuple[Float, Float]:
+        """Values of a metric and scores of people, of the items ``kept`` ``(N,)``."""
+        mine, score = self.values[metric, kept], self.score[kept]
+        if not self.within:
+            return mine, score
+        return _within(mine, self.subject[kept]), _within(score, self.subject[kept])
 
     def present(self, *metrics: int) -> NDArray[np.bool_]:
         """``(N,)``: items of which people and all ``metrics`` say something."""
@@ -160,13 +179,14 @@ class _Table:
     def agreement(self, metric: int) -> MetricAgreement:
         kept = self.present(metric)
         items, judged = int(kept.sum()), int(np.isfinite(self.score).sum())
+        where = " of a subject" if self.within else ""
         reason = ""
         if items < LEAST_ITEMS:
             reason = f"not defined: it has values of {items} of the {judged} results that people judged"
-        elif not np.ptp(self.values[metric, kept]) > 0:
-            reason = "not defined: all its values are equal"
-        elif not np.ptp(self.score[kept]) > 0:
-            reason = "not defined: people scored all results alike"
+        elif not np.ptp(self.sides(metric, kept)[0]) > 0:
+            reason = f"not defined: all its values{where} are equal"
+        elif not np.ptp(self.sides(metric, kept)[1]) > 0:
+            reason = f"not defined: people scored all results{where} alike"
         if reason:
             none = Estimate(float("nan"), float("nan"), float("nan"), self.subjects(kept))
             return MetricAgreement(self.metrics[metric], none, none, none, items, judged - items, reason)
@@ -182,11 +202,20 @@ class _Table:
         kept = self.present(first, second)
         one, two = (self.correlated(metric, kept, "srcc") for metric in (first, second))
         linear = [self.correlated(metric, kept, "plcc")[0] for metric in (first, second)]
-        between = correlation(self.values[first, kept], self.values[second, kept], "plcc")
-        t, p = williams_test(linear[0], linear[1], between, int(kept.sum()))
+        between = correlation(self.sides(first, kept)[0], self.sides(second, kept)[0], "plcc")
+        # Every mean that was taken away costs a degree of freedom, but for the one that a correlation takes anyway.
+        independent = int(kept.sum()) - (self.subjects(kept) - 1 if self.within else 0)
+        t, p = williams_test(linear[0], linear[1], between, independent)
         difference = self._estimate(one[0] - two[0], one[1] - two[1], kept)
         return MetricContrast(self.metrics[first], self.metrics[second], int(kept.sum()), difference,
                               linear[0] - linear[1], t, p, float("nan"))  # fmt: skip
+
+
+def _within(values: Float, subject: NDArray[np.int64]) -> Float:
+    """``values`` less their subject's mean; what rounding leaves of equal ones is 0."""
+    sums, counts = np.bincount(subject, weights=values), np.bincount(subject)
+    centred = values - (sums / np.maximum(counts, 1))[subject]
+    return np.where(np.abs(centred) > 1e-12 * np.abs(values).max(initial=0.0), centred, 0.0)
 
 
 def _items(frame: pd.DataFrame, what: str) -> dict[tuple[str, str], int]:

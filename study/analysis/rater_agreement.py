@@ -6,14 +6,19 @@ chance, below 0 systematic disagreement. Intervals are by bootstrap over units (
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.statistics import SEED
+from study.analysis.frames import check_columns, coded, numbers
 from study.analysis.resampling import percentile_interval, resampling_weights
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Float = NDArray[np.float64]
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
@@ -75,3 +80,28 @@ def krippendorff_alpha(
     replicates = np.array([alpha(often) for often in resampling_weights(units, resamples, seed)])
     low, high = percentile_interval(replicates.reshape(-1, 1), units)
     return Agreement(alpha(np.ones(units)), float(low[0]), float(high[0]), level, units, count)
+
+
+def ratings_from_frame(frame: pd.DataFrame, units: Sequence[str], value: str) -> Float:
+    """Ratings ``(R, U)``, raters by units, for :func:`krippendorff_alpha`; the mean of a rater's repeated ratings.
+
+    Args:
+        frame: with the columns ``rater``, ``units`` and ``value``; rows without a value do not count.
+        units: columns that together say what was rated: subject and condition.
+        value: column of the ratings; ``real`` of verdicts, ``rank`` of rankings of equal sets, ``score`` of scores.
+
+    Raises:
+        InputError: a column is missing, there is no row, or a value is no number.
+    """
+    check_columns(frame, ("rater", *units), "ratings")
+    check_columns(frame[frame[value].notna()] if value in frame.columns else frame, (value,), "ratings")
+    given = numbers(frame, value, "ratings")
+    raters, rater = coded(frame["rater"])
+    codes = np.stack([coded(frame[name])[1] for name in units], axis=1)
+    each, unit = np.unique(codes, axis=0, return_inverse=True)
+    cells = rater * len(each) + unit.reshape(-1)
+    present = np.isfinite(given)
+    count = np.bincount(cells[present], minlength=len(raters) * len(each))
+    total = np.bincount(cells[present], weights=given[present], minlength=len(raters) * len(each))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / count).reshape(len(raters), len(each))

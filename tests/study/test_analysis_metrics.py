@@ -124,6 +124,30 @@ def test_intervals_resample_subjects_not_results() -> None:
     assert 0.88 <= held / 150 <= 1.0
 
 
+def test_within_subjects_only_differences_within_subjects_count() -> None:
+    """Offsets of subjects (σ = 10) drown everything at first, and change nothing within."""
+    rng = np.random.default_rng(8)
+    people = rng.normal(size=(5, 30))
+    close, loose = (people + noise * rng.normal(size=people.shape) for noise in (0.2, 1.0))
+    offset = 10 * rng.normal(size=(1, 30))
+    values = measured(close=("higher", close + offset), loose=("lower", -loose - 3 * offset))
+    whole = {one.metric: one for one in metric_agreement(judged(people), values).metrics}
+    assert abs(whole["close"].srcc.value) < 0.4
+    found = metric_agreement(judged(people), values, within=True)
+    plain = metric_agreement(judged(people), measured(close=("higher", close), loose=("lower", -loose)), within=True)
+    assert [one.metric for one in found.metrics] == ["close", "loose"]
+    for one, other in zip(found.metrics, plain.metrics, strict=True):
+        assert (one.srcc.value, one.plcc.value) == pytest.approx((other.srcc.value, other.plcc.value))
+    assert found.metrics[0].plcc.value == pytest.approx(1 / np.sqrt(1 + 0.2**2), abs=0.02)
+    (contrast,) = found.contrasts
+    one, other = (np.corrcoef(*[(x - x.mean(axis=0)).ravel() for x in (people, mine)])[0, 1] for mine in (close, loose))
+    between = np.corrcoef(*[(x - x.mean(axis=0)).ravel() for x in (close, loose)])[0, 1]
+    assert (contrast.t, contrast.p) == pytest.approx(williams_test(one, other, between, 150 - 29))
+    per_subject = np.tile(offset, (5, 1))
+    flat = metric_agreement(judged(people), measured(m=("higher", per_subject)), within=True).metrics[0]
+    assert "all its values of a subject are equal" in flat.reason
+
+
 def test_metrics_that_agree_alike_are_not_told_apart() -> None:
     rng = np.random.default_rng(5)
     people = rng.normal(size=(4, 40))

@@ -13,7 +13,7 @@ from scipy import optimize, stats
 
 from recon.errors import InputError
 from study.analysis.opinion_scores import Scores, condition_opinions, mean_opinion, scores_from_frame
-from study.analysis.rater_agreement import krippendorff_alpha
+from study.analysis.rater_agreement import krippendorff_alpha, ratings_from_frame
 from study.analysis.subject_bias import PUBLISHED, RESTRICTED, subject_model
 
 Array = NDArray[np.float64]
@@ -251,6 +251,19 @@ def test_alpha_is_that_of_any_order_and_of_rescaled_scores() -> None:
     assert krippendorff_alpha(ratings[::-1, ::-1], "interval", resamples=0).alpha == pytest.approx(found)
     assert krippendorff_alpha(10 * ratings - 3, "interval", resamples=0).alpha == pytest.approx(found)
     assert krippendorff_alpha(np.tile(ratings[:1], (4, 1)), "ordinal", resamples=0).alpha == pytest.approx(1)
+
+
+def test_ratings_are_laid_out_by_rater_and_unit() -> None:
+    frame = pd.DataFrame(
+        [("r", "s1", "a", 1), ("r", "s2", "a", 2), ("s", "s1", "a", 3), ("s", "s1", "a", 5), ("s", "s2", "a", None)],
+        columns=["rater", "subject", "condition", "rank"],
+    )
+    np.testing.assert_array_equal(ratings_from_frame(frame, ("subject", "condition"), "rank"), [[1, 2], [4, np.nan]])
+    observers = pd.DataFrame(OBSERVERS.T, columns=list("abcd")).rename_axis("unit").reset_index()
+    long = observers.melt("unit", var_name="rater", value_name="value")
+    assert krippendorff_alpha(ratings_from_frame(long, ["unit"], "value")).alpha == pytest.approx(0.849, abs=5e-4)
+    with pytest.raises(InputError, match="lacks the column score"):
+        ratings_from_frame(frame, ("subject",), "score")
 
 
 @pytest.mark.parametrize(
