@@ -1,0 +1,92 @@
+"""A study enters the database: its row, its stimuli, its slots; once, whatever is repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from recon import __version__
+from recon.errors import InputError
+from study.contract import Stimulus
+from study.database import StimulusRow, StudyRow, now
+from study.engine import transaction
+from study.leases import add_slots
+from study.server.settings import ServerSettings
+
+
+def enter_study(
+    engine: Engine,
+    settings: ServerSettings,
+    specification: Mapping[str, Any],
+    stimuli: Sequence[Stimulus],
+    *,
+    simulated: bool = False,
+    currency: str = "USD",
+    cap_cents: int = 0,
+) -> int:
+    """Number of the study's row; the study is open afterwards, unless somebody paused or closed it.
+
+    Args:
+        engine: of a migrated database.
+        settings: name, design, provider, slots and seed.
+        specification: the study file as validated, every default written out; JSON.
+        stimuli: that its trials may show.
+        simulated: its raters are models.
+        currency: of its payments, ISO 4217; ``cap_cents``: what it may cost.
+
+    Raises:
+        InputError: what stands against the design with these stimuli, or a study of this name that is another one.
+    """
+    problems = settings.design.check(settings.design_settings, stimuli)
+    if problems:
+        raise InputError(f"the study '{settings.study}' cannot run: {' '.join(problems)}")
+    text = json.dumps(specification, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    with transaction(engine) as session:
+        study = session.scalar(select(StudyRow).where(StudyRow.name == settings.study))
+        if study is None:
+            study = StudyRow(
+                name=settings.study,
+                design=settings.design.name,
+                specification=json.loads(text),
+                specification_sha256=digest,
+                made_with=f"mesoface {__version__}",
+                seed=settings.design_settings.seed,
+                provider=settings.provider,
+                state="open",
+                simulated=simulated,
+                currency=currency,
+                cap_cents=cap_cents,
+                opened_at=now(),
+            )
+            session.add(study)
+            session.flush()
+            session.add_all(_row(study.id, stimulus) for stimulus in stimuli)
+            add_slots(session, study.id, settings.design_settings.raters)
+        else:
+            _same(session.scalars(select(StimulusRow).filter_by(study_id=study.id)).all(), study, digest, stimuli)
+            if study.simulated != simulated:
+                kind = "model raters" if study.simulated else "people"
+                raise InputError(f"the study '{study.name}' is one of {kind}: give this one another name.")
+            if study.state == "draft":
+                study.state, study.opened_at = "open", now()
+        return study.id
+
+
+def _row(study_id: int, stimulus: Stimulus) -> StimulusRow:
+    fields = {name: getattr(stimulus, name) for name in Stimulus.__dataclass_fields__}
+    return StimulusRow(study_id=study_id, **fields)
+
+
+def _same(rows: Sequence[StimulusRow], study: StudyRow, digest: str, stimuli: Sequence[Stimulus]) -> None:
+    """Answers to one study file must not be mixed with answers to another."""
+    if study.specification_sha256 != digest:
+        raise InputError(
+            f"the study '{study.name}' was entered with another study file: give the changed one another name."
+        )
+    if {row.sha256 for row in rows} != {stimulus.sha256 for stimulus in stimuli}:
+        raise InputError(f"the study '{study.name}' was entered with other stimuli: give this one another name.")
