@@ -265,7 +265,6 @@ class _SetRows:
     ) -> dict[str, Any]:
         """One row; a reason leaves the value empty."""
         method, protocol, look = self.group
-        library, version, parameters, reference, net, weights = self.known.identity
         component = next(c for c in self.known.metric.components if c.name == name)
         return {
             "method": method,
@@ -274,19 +273,7 @@ class _SetRows:
             "space": look.space,
             "view": look.view,
             "region": region,
-            "metric": name,
-            "value": math.nan if reason else float(value),
-            "reason": reason,
-            "unit": component.unit,
-            "direction": component.direction,
-            "family": self.known.name,
-            "library": library,
-            "version": version,
-            "parameters": parameters,
-            "reference": reference,
-            "colour_space": "" if look.space == "shape" else "sRGB",
-            "net": net,
-            "weights": weights,
+            **self.known.columns(look.space, component, value, reason),
             "width": self.size[0],
             "height": self.size[1],
             "result": self.identity,

@@ -20,11 +20,12 @@ from metrics import SET_METRICS
 from metrics.comparison import Gap
 from metrics.contract import SetMetric
 from metrics.descriptors import identity_of, is_described, remove_vanished, set_rows
-from metrics.freshness import NOT_APPLICABLE, Ledger, Present, applies_to, scan
+from metrics.freshness import Ledger, Present, applies_to, scan
 from metrics.journal import Journal
 from metrics.known import all_names, check_names, load_metrics
 from metrics.measurement import Cell, Made, MeasureOrder, MeasureTask, prepare
 from metrics.pairs import Look
+from metrics.results_state import NOT_APPLICABLE
 from recon.errors import UsageError
 from recon.runs.config import default_jobs, resolve_device
 from recon.runs.folder import ResultKey, RunFolder

@@ -22,6 +22,7 @@ from metrics.comparison import Gap
 from metrics.contract import SetMetric
 from metrics.known import KnownMetric
 from metrics.pairs import ALBEDO, FITTED, Look, picture_name, true_looks
+from metrics.results_state import NOT_MADE, why_missing
 from metrics.rows import NOT_COMPUTED, NOT_DEFINED
 from recon.assets import file_sha256
 from recon.errors import InputError
@@ -37,8 +38,6 @@ DIGITS = 16
 FAILED = "failed"
 """What :func:`state_of` says of a reason that is tried again."""
 
-NOT_APPLICABLE = "not applicable: "
-NOT_MADE = "not made yet"
 _UNREADABLE = "its result.json cannot be read: delete its folder and run again"
 
 
@@ -110,11 +109,7 @@ def scan(folder: RunFolder) -> Scan:
 def _why_missing(folder: RunFolder, key: ResultKey) -> str:
     if (folder.result(key) / "result.json").is_file():
         return _UNREADABLE
-    try:
-        failure, aside = folder.failure(key), folder.not_applicable(key)
-        return str(failure["message"]) if failure else NOT_APPLICABLE + aside if aside else NOT_MADE
-    except (InputError, KeyError, TypeError, ValueError) as error:
-        return f"its record cannot be read ({error})"
+    return why_missing(folder, key)
 
 
 def _short(*parts: bytes) -> str:

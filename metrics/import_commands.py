@@ -131,7 +131,7 @@ def _print(found: Survey, done: Imported | None, method: str, run: Path, quiet: 
     if not quiet:
         removed = f", {len(done.removed)} of an earlier import removed" if done.removed else ""
         console.print(f"{len(done.made)} results imported as '{method}', {done.kept} there already{removed}.")
-        console.print(f"What next:  mesoface compare {run}", markup=False, soft_wrap=True)
+        console.print(f"What next:  mesoface metrics {run}, then mesoface compare {run}", markup=False, soft_wrap=True)
 
 
 def _print_lines(console: Any, title: str, lines: Iterable[str]) -> None:

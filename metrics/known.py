@@ -7,11 +7,13 @@ on. Weights are loaded once a process: what a row says of them is the hash of th
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from metrics import METRICS, SET_METRICS
-from metrics.contract import Metric, SetMetric, Weights
+from metrics.contract import Component, Metric, SetMetric, Weights
 from recon.errors import AssetError, InputError, UsageError
 
 
@@ -39,6 +41,25 @@ class KnownMetric:
         net, sha256 = (self.weights.net, self.weights.sha256) if self.weights else ("", "")
         piece = self.metric
         return piece.library, piece.version, self.parameters, piece.reference, net, sha256
+
+    def columns(self, space: str, component: Component, value: float, reason: str) -> dict[str, Any]:
+        """What a row in ``space`` says of the metric and its number; a reason leaves the value empty."""
+        library, version, parameters, reference, net, weights = self.identity
+        return {
+            "metric": component.name,
+            "value": math.nan if reason else float(value),
+            "reason": reason,
+            "unit": component.unit,
+            "direction": component.direction,
+            "family": self.name,
+            "library": library,
+            "version": version,
+            "parameters": parameters,
+            "reference": reference,
+            "colour_space": "sRGB" if space in {"uv", "image"} else "",
+            "net": net,
+            "weights": weights,
+        }
 
 
 def all_names() -> list[str]:

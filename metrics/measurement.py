@@ -183,7 +183,6 @@ class _Rows:
 
     def row(self, region: str, component: Component, reason: str = "", value: float = math.nan) -> dict[str, Any]:
         """One row; a reason leaves the value empty."""
-        library, version, parameters, reference, net, weights = self.known.identity
         space, view = (self.look.space, self.look.view) if self.look else ("", "")
         shape = self.against.picture.shape if self.against else (0, 0)
         return {
@@ -193,19 +192,7 @@ class _Rows:
             "space": space,
             "view": view,
             "region": region,
-            "metric": component.name,
-            "value": math.nan if reason else float(value),
-            "reason": reason,
-            "unit": component.unit,
-            "direction": component.direction,
-            "family": self.known.name,
-            "library": library,
-            "version": version,
-            "parameters": parameters,
-            "reference": reference,
-            "colour_space": "sRGB" if space in {"uv", "image"} else "",
-            "net": net,
-            "weights": weights,
+            **self.known.columns(space, component, value, reason),
             "width": shape[0] if space == "shape" else shape[1],
             "height": 1 if space == "shape" else shape[0],
             "result": self.cell.result,

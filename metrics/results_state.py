@@ -17,6 +17,7 @@ from metrics.value_table import ValueTable
 from recon.errors import InputError
 from recon.runs.folder import ResultKey, RunFolder
 
+NOT_APPLICABLE = "not applicable: "
 NOT_MADE = "not made yet"
 
 
@@ -66,7 +67,9 @@ def _of_run(folder: RunFolder, measured: Mapping[tuple[str, str, str], str] | No
                 try:
                     newer = os.stat(record).st_mtime_ns > written
                 except OSError:
-                    gaps.append(Gap(method, protocol, subject, _why(folder, ResultKey(method, protocol, subject))))
+                    gaps.append(
+                        Gap(method, protocol, subject, why_missing(folder, ResultKey(method, protocol, subject)))
+                    )
                     continue
                 if measured is not None:
                     said = measured.get((method, protocol, subject))
@@ -78,9 +81,10 @@ def _identity(record: str) -> str:
     return hashlib.sha256(Path(record).read_bytes()).hexdigest()[:16]
 
 
-def _why(folder: RunFolder, key: ResultKey) -> str:
+def why_missing(folder: RunFolder, key: ResultKey) -> str:
+    """Why a run lacks a result: how it failed, why the method does not apply, or that it was not made yet."""
     try:
         failure, aside = folder.failure(key), folder.not_applicable(key)
-    except (InputError, KeyError) as error:
-        return f"its record cannot be read: {error}"
-    return str(failure["message"]) if failure else f"not applicable: {aside}" if aside else NOT_MADE
+        return str(failure["message"]) if failure else NOT_APPLICABLE + aside if aside else NOT_MADE
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        return f"its record cannot be read ({error})"
