@@ -17,7 +17,8 @@ sides first, so that only differences within subjects count.
 frame        columns
 ===========  ========================================================================================================
 people       condition, subject, score (the higher, the better)
-values       metric, direction (``higher``, ``lower``, ``one``, ``none``), condition, subject, value (NaN: none)
+values       metric, direction (``higher``, ``lower``, ``one``, ``none``), condition, subject, value (NaN: none); and,
+             if there is one, reason (why there is no value)
 ===========  ========================================================================================================
 """
 
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 
 from metrics import statistics
 from metrics.comparison import Estimate
+from metrics.rows import WHOLE_SET
 from metrics.statistics import SEED
 from recon.errors import InputError, PairingError
 from study.analysis.correlation import COEFFICIENTS, LEAST_ITEMS, Coefficient, correlation, correlations, williams_test
@@ -111,6 +113,30 @@ def oriented(values: Float, direction: str) -> Float:
     return values
 
 
+def values_of_run(rows: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """The frame *values* from a run's table (:func:`metrics.rows.read_frame`): one protocol, every place by name.
+
+    A metric's name here says where it was measured: ``PSNR, fitted, skin/all``; ``…, truth`` if against the truth.
+    Values of a whole set of subjects have no place here.
+
+    Raises:
+        InputError: the run has no values under ``protocol``.
+    """
+    import pandas as pd
+
+    mine = rows[(rows["protocol"] == protocol) & (rows["subject"] != WHOLE_SET) & (rows["view"] != "")]
+    if mine.empty:
+        known = ", ".join(sorted(set(rows["protocol"].astype(str)))) or "none"
+        raise InputError(f"there are no values under protocol '{protocol}': the run was measured under {known}.")
+    parts = mine[["metric", "view", "region"]].astype(str).agg(", ".join, axis=1)
+    against = mine["reference"].astype(str)
+    labels = parts.where(against == "photograph", parts + ", " + against)
+    columns = {"metric": labels, "direction": mine["direction"].astype(str), "condition": mine["method"].astype(str),
+               "subject": mine["subject"].astype(str), "value": mine["value"],
+               "reason": mine["reason"].astype(str)}  # fmt: skip
+    return pd.DataFrame(columns).reset_index(drop=True)
+
+
 def metric_agreement(
     people: pd.DataFrame,
     values: pd.DataFrame,
@@ -145,6 +171,7 @@ class _Table:
         items = _items(people, "people")
         self.score = numbers(people, "score", "scores of items")
         self.metrics, self.values = _values(values, items)
+        self.reasons = _reasons(values)
         self.subject = coded(people["subject"])[1]
         self.within, self.resamples, self.seed = within, resamples, seed
         self._known: dict[tuple[Any, ...], tuple[float, Float]] = {}
@@ -183,6 +210,7 @@ class _Table:
         reason = ""
         if items < LEAST_ITEMS:
             reason = f"not defined: it has values of {items} of the {judged} results that people judged"
+            reason = self.reasons.get(self.metrics[metric], reason)
         elif not np.ptp(self.sides(metric, kept)[0]) > 0:
             reason = f"not defined: all its values{where} are equal"
         elif not np.ptp(self.sides(metric, kept)[1]) > 0:
@@ -209,6 +237,15 @@ class _Table:
         difference = self._estimate(one[0] - two[0], one[1] - two[1], kept)
         return MetricContrast(self.metrics[first], self.metrics[second], int(kept.sum()), difference,
                               linear[0] - linear[1], t, p, float("nan"))  # fmt: skip
+
+
+def _reasons(frame: pd.DataFrame) -> dict[str, str]:
+    """The commonest reason of each metric that has some."""
+    if "reason" not in frame.columns:
+        return {}
+    said = frame[frame["reason"].fillna("").astype(str) != ""]
+    grouped = said["reason"].astype(str).groupby(said["metric"].astype(str), observed=True)
+    return {str(name): str(part.value_counts().index[0]) for name, part in grouped}
 
 
 def _within(values: Float, subject: NDArray[np.int64]) -> Float:

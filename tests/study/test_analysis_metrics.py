@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
+from metrics.rows import rows_as_frame
 from recon.errors import InputError, PairingError
 from study.analysis.correlation import COEFFICIENTS, Coefficient, correlation, correlations, williams_test
-from study.analysis.metric_agreement import metric_agreement, oriented
+from study.analysis.metric_agreement import metric_agreement, oriented, values_of_run
 from study.analysis.published import PUBLISHED, published_for
 
 Array = NDArray[np.float64]
@@ -190,6 +191,27 @@ def test_results_are_paired_by_name() -> None:
         metric_agreement(pd.concat([judged(people)] * 2), values)
     with pytest.raises(InputError, match="two directions"):
         metric_agreement(judged(people), pd.concat([values, extra.iloc[-1:].assign(direction="lower")]))
+
+
+def test_values_of_a_run_are_named_after_their_place() -> None:
+    fixed: dict[str, Any] = {
+        "protocol": "blur:8", "region": "skin/all", "space": "image", "direction": "higher", "metric": "PSNR",
+        "method": "meso", "subject": "s1", "view": "fitted", "reference": "photograph", "width": 8, "height": 8,
+        "reason": "",
+    }  # fmt: skip
+    absent = {"metric": "DISTS", "value": np.nan, "reason": "not computed: no weights"}
+    lost = {"subject": "s2", "view": "", "value": np.nan, "reason": "the photograph is lost"}
+    changed = ({"value": 30.0}, {"value": 20.0, "reference": "truth"}, {"value": 0.1, "subject": "*"}, absent, lost)
+    rows = rows_as_frame([{**fixed, **one} for one in changed])
+    found = values_of_run(rows, "blur:8").set_index("metric")
+    assert found["value"].dropna().to_dict() == {"PSNR, fitted, skin/all": 30, "PSNR, fitted, skin/all, truth": 20}
+    assert found["reason"]["DISTS, fitted, skin/all"] == "not computed: no weights"
+    assert set(found["condition"]) == {"meso"} and set(found["subject"]) == {"s1"}
+    people = pd.DataFrame([("meso", "s1", 4.0)], columns=["condition", "subject", "score"])
+    said = {one.metric: one.reason for one in metric_agreement(people, found.reset_index()).metrics}
+    assert said["DISTS, fitted, skin/all"] == "not computed: no weights"
+    with pytest.raises(InputError, match="measured under blur:8"):
+        values_of_run(rows, "identity")
 
 
 @pytest.mark.parametrize(
