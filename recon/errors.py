@@ -66,6 +66,18 @@ class StudyDatabaseError(InputError):
     """The database of studies cannot be reached, or its schema is not the one that this mesoface works with."""
 
 
+class ProviderError(InputError):
+    """A marketplace refused a call, or cannot be reached; nothing was changed there by this call."""
+
+
+class OutcomeUnknownError(ProviderError):
+    """A call reached a marketplace, but no answer came back: it may have been carried out. Never repeated blindly."""
+
+
+class BudgetError(UsageError):
+    """A call would cost more than the study's cap leaves; it was not made."""
+
+
 class RenderError(MesofaceError):
     """A renderer that ended without a picture."""
 

@@ -1,0 +1,178 @@
+"""Post a study, follow it, close it: each step may be killed anywhere and run again, and posts nothing twice.
+
+The order for every part of a posting is: set its whole cost aside in the ledger (the cap is checked here), look for it
+at the provider by its token, draft it, note that it is being published, publish it, note that it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from recon.errors import OutcomeUnknownError, ProviderError, UsageError
+from study import ledger
+from study.database import AssignmentRow, HitRow, StudyRow
+from study.engine import reading, transaction
+
+if TYPE_CHECKING:
+    from study.providers.contract import Posted, Posting, Provider, Submission
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the provider says of a study's raters.
+
+    Attributes:
+        counts: submissions by their state.
+        unknown: submissions of raters who never reached our server.
+    """
+
+    counts: dict[str, int]
+    unknown: int
+
+
+def launch(engine: Engine, provider: Provider, posting: Posting) -> tuple[Posted, ...]:
+    """Offer a study to raters, or go on where an earlier launch was cut off.
+
+    Raises:
+        BudgetError: the cap does not allow all of it; nothing was called that costs.
+        UsageError: there is no such study, or it was posted to the other place (live, sandbox).
+        ProviderError: the provider refused; parts that were published before stay published.
+    """
+    parts = provider.parts(posting)
+    wishes = [ledger.Wish(part.token, provider.cost(part)) for part in parts]
+    with transaction(engine) as session:
+        study = _study(session, posting.study)
+        for part in parts:
+            _note_posting(session, study, provider, part)
+        ledger.promise(session, study.id, wishes)
+    return tuple(_launch_part(engine, provider, part) for part in parts)
+
+
+def _launch_part(engine: Engine, provider: Provider, part: Posting) -> Posted:
+    posted = provider.find(part.token)
+    first = False
+    if posted is None or posted.state == "draft":
+        posted = provider.create(part)
+        _note_state(engine, posted)
+    if posted.state == "draft":
+        with transaction(engine) as session:
+            first = ledger.move(session, part.token, "planned", "sent")
+        try:
+            posted = provider.publish(part)
+        except OutcomeUnknownError:
+            raise  # it may be there: the money stays set aside, and the next launch looks
+        except (ProviderError, UsageError):
+            if first:  # refused, and never called before: nothing can have been published
+                with transaction(engine) as session:
+                    ledger.move(session, part.token, "sent", "failed")
+            raise
+    with transaction(engine) as session:
+        for before in ("planned", "sent"):
+            ledger.move(session, part.token, before, "confirmed", posted.provider_id)
+    _note_state(engine, posted)
+    return posted
+
+
+def _note_posting(session: Session, study: StudyRow, provider: Provider, part: Posting) -> None:
+    row = session.scalar(select(HitRow).where(HitRow.request_token == part.token))
+    if row is None:
+        row = HitRow(study_id=study.id, provider=provider.name, request_token=part.token, assignments=part.places)
+        row.state, row.live = "planned", provider.live
+        session.add(row)
+        session.flush()
+    if row.state in {"planned", "draft"}:
+        row.live = provider.live  # nobody saw it yet
+    check_place(study.name, row, provider)
+
+
+def check_place(study: str, row: HitRow, provider: Provider) -> None:
+    """Nothing where ``provider`` is the place to which a posting went: of real money, or the sandbox.
+
+    Raises:
+        UsageError: it is the other one.
+    """
+    if provider.has_sandbox and row.live != provider.live:
+        place, mend = ("live", "give --live") if row.live else ("in the sandbox", "leave --live out")
+        raise UsageError(f"'{study}' was posted {place}: {mend}, or make a study of another name.")
+
+
+def _note_state(engine: Engine, posted: Posted) -> None:
+    with transaction(engine) as session:
+        row = session.scalar(select(HitRow).where(HitRow.request_token == posted.token))
+        if row is not None:
+            row.state = posted.state
+            row.provider_id = posted.provider_id or row.provider_id
+            row.url = posted.url or row.url
+
+
+def close(engine: Engine, provider: Provider, study: str) -> tuple[Posted, ...]:
+    """Take no more raters. What was set aside stays so: raters at work are still paid."""
+    closed = []
+    for posting_id in _posted_ids(engine, provider, study):
+        posted = provider.close(posting_id)
+        closed.append(posted)
+        with transaction(engine) as session:
+            row = session.scalar(
+                select(HitRow).where(HitRow.provider == provider.name, HitRow.provider_id == posting_id)
+            )
+            if row is not None:
+                row.state = posted.state
+    return tuple(closed)
+
+
+def follow(engine: Engine, provider: Provider, study: str) -> Progress:
+    """Bring ``provider_state`` of every session up to what the provider says, and keep its raters from coming again."""
+    counts: dict[str, int] = {}
+    unknown = 0
+    for posting_id in _posted_ids(engine, provider, study):
+        found = list(provider.submissions(posting_id))
+        provider.exclude(study, [submission.participant for submission in found if submission.participant])
+        with transaction(engine) as session:
+            hit = session.scalar(
+                select(HitRow).where(HitRow.provider == provider.name, HitRow.provider_id == posting_id)
+            )
+            for submission in found:
+                counts[submission.state] = counts.get(submission.state, 0) + 1
+                unknown += not _note_submission(session, provider, submission, hit)
+    return Progress(counts, unknown)
+
+
+def _note_submission(session: Session, provider: Provider, submission: Submission, hit: HitRow | None) -> bool:
+    if provider.name == "local":  # its submissions are our rows
+        return True
+    row = session.scalar(
+        select(AssignmentRow).where(
+            AssignmentRow.provider == provider.name, AssignmentRow.provider_assignment_id == submission.provider_id
+        )
+    )
+    if row is None:
+        return False
+    row.provider_state = submission.provider_state
+    if hit is not None:
+        row.hit_id = hit.id
+    return True
+
+
+def _posted_ids(engine: Engine, provider: Provider, study: str) -> list[str]:
+    with reading(engine) as session:
+        rows = session.scalars(
+            select(HitRow)
+            .where(HitRow.study_id == _study(session, study).id, HitRow.provider == provider.name)
+            .where(HitRow.provider_id.is_not(None))
+            .order_by(HitRow.id)
+        ).all()
+        for row in rows:
+            check_place(study, row, provider)
+        return [row.provider_id for row in rows if row.provider_id]
+
+
+def _study(session: Session, name: str) -> StudyRow:
+    study = session.scalar(select(StudyRow).where(StudyRow.name == name))
+    if study is None:
+        known = ", ".join(session.scalars(select(StudyRow.name).order_by(StudyRow.name))) or "none"
+        raise UsageError(f"there is no study '{name}' in this database; it has: {known}.")
+    return study
