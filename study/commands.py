@@ -2,14 +2,140 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
+from recon.command_options import json_option
 from study.database_commands import database
+
+if TYPE_CHECKING:
+    from study.check import Checked
 
 
 @click.group()
 def study() -> None:
     """Ask people: lay out a study, host it, watch it, pay, and analyse what they said."""
+
+
+@study.command("schema")
+@json_option
+def schema_command(as_json: bool) -> None:
+    """Print every field of a study file with its meaning; with --json the JSON schema that editors take."""
+    import json
+
+    from study.schema import json_schema, markdown
+
+    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False) if as_json else markdown(), nl=as_json)
+
+
+@study.command("example")
+@click.argument("name", required=False)
+def example_command(name: str | None) -> None:
+    """Print the ready study file NAME, to copy and change; without NAME their names."""
+    import difflib
+
+    from recon.errors import UsageError
+
+    folder = Path(__file__).parent / "examples"
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name is None:
+        click.echo("\n".join(known))
+        return
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise UsageError(f"there is no example '{name}': did you mean '{near}'? Known: {', '.join(known)}.")
+    click.echo((folder / f"{name}.yaml").read_text(encoding="utf-8"), nl=False)
+
+
+@study.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--simulations",
+    type=click.IntRange(min=0, max=100_000),
+    default=400,
+    show_default=True,
+    help="Studies that the power simulation runs for each difference it tries; 0 leaves it out.",
+)
+@json_option
+def check_command(file: Path, simulations: int, as_json: bool) -> None:
+    """Check a study FILE: can it be laid out, what does it cost, what difference would it detect?
+
+    Ends with exit code 3 where something stands against running it, a cost beyond the cap among it.
+    """
+    import json
+
+    from recon.errors import InputError
+    from study.check import check_study
+
+    found = check_study(file / "study.yaml" if file.is_dir() else file, simulations)
+    click.echo(json.dumps(_as_json(found), indent=2, ensure_ascii=False) if as_json else _as_text(found))
+    if found.objections:
+        count = len(found.objections)
+        raise InputError(f"'{file}' should not be run: {found.objections[0]}" + (f" ({count} in all)" * (count > 1)))
+
+
+def _as_json(found: Checked) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    power = None if found.power is None else {"difference": found.power.difference, "power": found.power.power}
+    return {
+        "study": found.specification.name,
+        "sha256": found.specification.sha256(),
+        "pictures": found.pictures,
+        "objections": list(found.objections),
+        "notes": list(found.notes),
+        "views_of_a_picture": list(found.views) if found.sessions else None,
+        "costs": {**asdict(found.costs), "total": found.costs.total},
+        "power": power,
+        "power_reason": found.power_reason,
+    }
+
+
+def _as_text(found: Checked) -> str:
+    from study.costs import money
+
+    asked, costs = found.specification, found.costs
+    trials, currency = asked.trials, costs.currency
+    parts = (("training", trials.training), ("gold", trials.gold), ("attention", trials.attention))
+    others = ", ".join(f"{count} {part}" for part, count in parts if count)
+    lines = [
+        f"{asked.name}: {asked.design}, {asked.raters} raters, {trials.main} trials each"
+        + f" (and {others})" * bool(others),
+        f"  pictures   {found.pictures}",
+    ]
+    if found.sessions:
+        least, most = found.views
+        seen = f"{least}" if least == most else f"{least} to {most}"
+        lines.append(f"  layout     laid out for {len(found.sessions)} raters; each rendering is seen {seen} times")
+    lines += [
+        f"  time       {costs.minutes:.1f} minutes a rater ({costs.trials} trials of {costs.seconds_per_trial:g} s)",
+        f"  pay        {money(asked.payment.reward, currency)} a rater, {money(int(costs.per_hour), currency)} an hour",
+        f"  cost       {money(costs.total, currency)}: rewards {money(costs.rewards, currency)}, bonuses "
+        f"{money(costs.bonuses, currency)}, fees {money(costs.fees, currency)}, tax {money(costs.tax, currency)}",
+        f"  cap        {money(costs.cap, currency)}",
+        f"  fees       {costs.source}",
+        f"  power      {_power(found)}",
+    ]
+    lines += [f"  note       {note}" for note in found.notes]
+    lines += [f"  AGAINST    {objection}" for objection in found.objections]
+    return "\n".join(lines)
+
+
+def _power(found: Checked) -> str:
+    if found.power is None:
+        return found.power_reason
+    unit = {
+        "real-or-fake": "of two methods' shares called real",
+        "choice": "of a pair's share from one half",
+        "ranking": "of a pair's share from one half",
+        "scales": "of two conditions' mean scores",
+    }[found.power.plan.page]
+    return (
+        f"detects a difference {unit} of {found.power.difference:.3f} with probability {found.power.power:g} "
+        f"({found.power.simulations} simulated studies, {found.power.plan.comparisons} pairs compared)"
+    )
 
 
 study.add_command(database)

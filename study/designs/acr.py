@@ -21,6 +21,7 @@ from study.designs.material import (
     objections_to_material,
     objections_to_options,
     read_material,
+    yes_or_no,
 )
 from study.designs.session import Page, draft, session
 
@@ -98,7 +99,7 @@ class OpinionScores:
         return is_expected(trial.expected, answer)
 
     def _reference(self, settings: DesignSettings) -> bool:
-        return self.referenced or bool(settings.options.get("reference", False))
+        return self.referenced or yes_or_no(settings, "reference")
 
     def _draft(
         self,

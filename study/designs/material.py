@@ -139,5 +139,17 @@ def whole_number(settings: DesignSettings, name: str, default: int) -> int:
     return value
 
 
+def yes_or_no(settings: DesignSettings, name: str) -> bool:
+    """An option that is true or false, and false where it is not given.
+
+    Raises:
+        InputError: it is something else.
+    """
+    value: Any = settings.options.get(name, False)
+    if not isinstance(value, bool):
+        raise InputError(f"option '{name}' is {value!r}: give true or false.")
+    return value
+
+
 def _some(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -19,6 +19,7 @@ from study.designs.material import (
     objections_to_material,
     objections_to_options,
     read_material,
+    yes_or_no,
 )
 from study.designs.session import Page, draft, session
 
@@ -99,7 +100,7 @@ class Pairwise:
 
 
 def _reference(settings: DesignSettings) -> bool:
-    return bool(settings.options.get("reference", False))
+    return yes_or_no(settings, "reference")
 
 
 def _reference_of(settings: DesignSettings, material: Material, subject: str) -> str:
