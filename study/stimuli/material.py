@@ -226,7 +226,7 @@ class Material:
         rendering = self._rendering(condition)
         share = self._skin if half is None else self._skin * half
         if half is not None and self.order.match_colour:
-            rendering = rendering * matching_gain(self._photograph, rendering, share)
+            rendering = rendering * matching_gain(self._photograph, rendering, self._skin > 0, self._frame.eyes)
         return blended(self._photograph, rendering, share)
 
     @cached_property

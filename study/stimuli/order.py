@@ -36,8 +36,9 @@ class StimuliOrder:
         quality: of lossy WebP, from 90 to 100; None for lossless.
         seam: of split faces, the width over which the left half passes into the right, in parts of the distance
             between the outer eye corners; 0 is a hard cut.
-        match_colour: whether the right half of a split face is given the photograph's mean colour, one factor a
-            channel in linear light, so that a difference of light is not taken for one of texture.
+        match_colour: whether the right half of a split face is given the photograph's light and colour as far as they
+            change slowly (``study.stimuli.split_face.matching_gain``), so that a difference of light is not taken for
+            one of texture.
         gold: whether items with known answers are made of every subject: an obviously degraded copy of the photograph,
             and the photograph itself even where it does not compete.
         allow_restricted: whether people are shown whose licence does not allow passing pictures on; for raters in

@@ -11,12 +11,17 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from skimage.transform import resize
 
 from recon.errors import InputError
 from study.stimuli.face import smooth
-from study.stimuli.frame import NARROWEST, Frame
+from study.stimuli.frame import NARROWEST, Frame, averaged
 
 Float = NDArray[np.float32]
+
+# Standard deviation, in distances between the outer eye corners, of what counts as light and colour and not as texture.
+LIGHT = 0.5
 
 
 def right_half(frame: Frame, seam: float) -> Float:
@@ -43,14 +48,29 @@ def right_half(frame: Frame, seam: float) -> Float:
     return smooth(distance / (seam * frame.eyes) + 0.5)
 
 
-def matching_gain(photograph: Float, rendering: Float, share: Float) -> Float:
-    """``(3,)`` float32: factors that give the rendering the photograph's mean colour where it is shown.
+def matching_gain(photograph: Float, rendering: Float, skin: NDArray[np.bool_], eyes: float) -> Float:
+    """``(h, w, 3)`` float32: factors that give the rendering the photograph's light and colour, which change slowly.
+
+    ``g = G(m·photograph) / G(m·rendering)`` with the skin ``m`` and a Gaussian ``G`` of :data:`LIGHT` eye distances:
+    what is smaller than a cheek stays as the method made it, its blotches too. Both halves count, so ``g`` has no step
+    at the midline. It is 1 where no skin is near.
 
     Args:
         photograph, rendering: ``(h, w, 3)`` linear RGB.
-        share: ``(h, w)``: how much of each pixel is rendered.
+        skin: ``(h, w)``: pixels where both show the same skin.
+        eyes: distance between the outer eye corners in pixels.
     """
-    wanted, have = (np.tensordot(share, picture, axes=([0, 1], [0, 1])) for picture in (photograph, rendering))
-    if not (have > 0).all():
+    height, width = skin.shape
+    # So wide a Gaussian loses nothing on a grid of an eighth of its width.
+    sigma = LIGHT * eyes
+    step = max(1, int(sigma / 8))
+    grid = max(1, width // step), max(1, height // step)
+    mask = skin[..., None].astype(np.float32)
+    wanted, have = (
+        gaussian_filter(averaged(picture * mask, grid), (sigma / step, sigma / step, 0), mode="nearest")
+        for picture in (photograph, rendering)
+    )
+    if not (rendering[skin].mean(axis=0) > 0).all():
         raise InputError("the rendering is black where it would be shown: its colour cannot be matched.")
-    return np.asarray(wanted / have, np.float32)
+    gain = np.divide(wanted, have, out=np.ones_like(have), where=have > 0)
+    return np.asarray(resize(gain, (height, width), order=1, mode="edge", anti_aliasing=False), np.float32)

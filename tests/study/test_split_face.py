@@ -84,15 +84,34 @@ def test_the_right_half_is_the_method_with_matched_colour(tmp_path: Path) -> Non
     assert np.abs(plain["alpha"][nose] - half).max() <= 1
 
 
-def test_the_gain_is_the_ratio_of_means() -> None:
+def test_matching_takes_light_and_leaves_texture() -> None:
+    """Light that changes slowly over the face is taken over; noise, which is texture, is not."""
     rng = np.random.default_rng(3)
-    photograph, rendering = rng.uniform(0.1, 1, (2, 40, 30, 3)).astype(np.float32)
-    share = rng.uniform(size=(40, 30)).astype(np.float32)
-    gain = matching_gain(photograph, rendering, share)
-    weight = share[..., None]
-    assert (weight * rendering * gain).sum(axis=(0, 1)) == pytest.approx((weight * photograph).sum(axis=(0, 1)), 1e-5)
+    height, width, eyes = 240, 192, 80.0
+    skin = np.ones((height, width), bool)
+    slow = np.exp(np.linspace(-0.3, 0.3, width, dtype=np.float32))[None, :, None] * np.ones((height, 1, 3), np.float32)
+    noise = rng.uniform(0.2, 0.4, (height, width, 3)).astype(np.float32)
+    gain = matching_gain(np.full((height, width, 3), 0.3, np.float32) * slow, noise, skin, eyes)
+    inside = np.s_[:, 60:-60]  # the Gaussian, 40 px wide, reaches over the border elsewhere
+    # The noise has mean 0.3, so the light itself is left; blurring it widens nothing: a Gaussian of e^{ax} is
+    # e^{a²σ²/2} e^{ax}, and a = 0.6 / 192, σ = 40 give a factor of 1.008.
+    assert np.abs(gain[inside] / slow[inside] - 1).max() < 0.04
+    assert np.abs(np.diff(np.log(gain), axis=0)).max() < 0.01  # no texture of either has passed into it
+
+
+def test_a_constant_factor_is_found_exactly() -> None:
+    rng = np.random.default_rng(4)
+    photograph = rng.uniform(0.1, 1, (100, 80, 3)).astype(np.float32)
+    factors = np.array([2.0, 1.0, 0.5], np.float32)
+    skin = rng.uniform(size=(100, 80)) > 0.3
+    assert matching_gain(photograph, photograph / factors, skin, 40.0) == pytest.approx(
+        np.broadcast_to(factors, (100, 80, 3)), rel=1e-4
+    )
+    wide = np.pad(photograph, ((0, 0), (0, 400), (0, 0)))
+    far = np.pad(skin, ((0, 0), (0, 400)))
+    assert (matching_gain(wide, wide / 2, far, 40.0)[:, 300:] == 1).all()  # beyond four standard deviations of 20 px
     with pytest.raises(InputError, match="black where it would be shown"):
-        matching_gain(photograph, np.zeros_like(rendering), share)
+        matching_gain(photograph, np.zeros_like(photograph), skin, 40.0)
 
 
 @pytest.mark.parametrize("slope", [-0.2, 0.0, 0.1])
