@@ -1,7 +1,15 @@
-"""Agreement between raters: Krippendorff's alpha (Krippendorff 1970; Hayes and Krippendorff 2007), by `krippendorff`.
+"""Agreement between raters: Krippendorff's alpha (1970; *Computing Krippendorff's alpha-reliability*, 2011).
 
 ``α = 1 − D_o / D_e``: disagreement within units over what chance would give. 1 is perfect agreement, 0 is none beyond
-chance, below 0 systematic disagreement. Intervals are by bootstrap over units (stimuli).
+chance, below 0 systematic disagreement. With ``n_uc`` ratings c of unit u, ``m_u`` in all, the coincidences are
+``o_ck = Σ_u n_uc (n_uk − [c = k]) / (m_u − 1)``, with the margins ``n_c`` and the total n; then
+
+    α = 1 − (n − 1) Σ o_ck δ_ck / Σ n_c n_k δ_ck,
+
+where δ is ``[c ≠ k]`` (nominal), ``(c − k)²`` (interval), ``((c − k) / (c + k))²`` (ratio), or the square of how many
+ratings lie between c and k, half of those at either end counted (ordinal). Everything is a sum over units, so intervals
+by bootstrap over units (stimuli) are one matrix product. (The package `krippendorff` gives the same numbers; its
+licence, GPL-3.0, would become that of everybody who passes mesoface on.)
 """
 
 from __future__ import annotations
@@ -13,9 +21,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.statistics import SEED
+from metrics.statistics import RESAMPLES, SEED
 from study.analysis.frames import check_columns, coded, numbers
-from study.analysis.resampling import percentile_interval, resampling_weights
+from study.analysis.resampling import block_size, percentile_interval, resampling_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +31,8 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
 
-RESAMPLES = 500
 MOST_VALUES = 64
-"""Different values up to which the package's time does not grow beyond reason; scores have 5."""
+"""Different values of a rating scale; more are measurements, for which coincidences are no summary."""
 
 
 @dataclass(frozen=True)
@@ -53,33 +60,64 @@ def krippendorff_alpha(
         level: of measurement: verdicts ``nominal``, ranks and scores ``ordinal``, mean scores ``interval``.
         resamples: of the units; 0 for no interval.
     """
-    import krippendorff
-
     values = np.asarray(ratings, np.float64)
     values = values[:, np.isfinite(values).sum(axis=0) > 1]
     units, count = values.shape[1], int(np.isfinite(values).sum())
     domain = np.unique(values[np.isfinite(values)])
-    reason = ""
-    if units == 0:
-        reason = "not defined: no unit was rated twice"
-    elif len(domain) == 1:
-        reason = "not defined: all ratings are equal, so there is nothing to agree about"
-    elif len(domain) > MOST_VALUES:
-        reason = f"not defined: {len(domain)} different values, more than the {MOST_VALUES} of a rating scale"
+    reason = _reason(domain, units, level)
     if reason:
         return Agreement(float("nan"), float("nan"), float("nan"), level, units, count, reason)
-    counts = (values[:, :, None] == domain).sum(axis=0)
+    often = (values[:, :, None] == domain).sum(axis=0).astype(np.float64)
+    pairs = often[:, :, None] * often[:, None, :]
+    diagonal = np.arange(len(domain))
+    pairs[:, diagonal, diagonal] -= often
+    pairs /= often.sum(axis=1)[:, None, None] - 1
+    coincidences = pairs.reshape(units, -1)
+    weights = resampling_weights(units, resamples, seed)
+    step = block_size(6 * len(domain) ** 2)
+    blocks = [weights[start : start + step] for start in range(0, resamples, step)]
+    replicates = [_alpha(block @ coincidences, domain, level) for block in blocks]
+    low, high = percentile_interval(np.concatenate([np.empty(0), *replicates])[:, None], units)
+    whole = _alpha(coincidences.sum(axis=0, keepdims=True), domain, level)
+    return Agreement(float(whole[0]), float(low[0]), float(high[0]), level, units, count)
 
-    def alpha(often: Float) -> float:
-        # A unit that is drawn twice counts as two units.
-        drawn = np.repeat(counts, often.astype(np.int64), axis=0)
-        if (drawn.sum(axis=0) > 0).sum() < 2:
-            return float("nan")
-        return float(krippendorff.alpha(value_counts=drawn, value_domain=domain, level_of_measurement=level))
 
-    replicates = np.array([alpha(often) for often in resampling_weights(units, resamples, seed)])
-    low, high = percentile_interval(replicates.reshape(-1, 1), units)
-    return Agreement(alpha(np.ones(units)), float(low[0]), float(high[0]), level, units, count)
+def _reason(domain: Float, units: int, level: Level) -> str:
+    """Why alpha is not defined, if it is not."""
+    if units == 0:
+        return "not defined: no unit was rated twice"
+    if len(domain) == 1:
+        return "not defined: all ratings are equal, so there is nothing to agree about"
+    if len(domain) > MOST_VALUES:
+        return f"not defined: {len(domain)} different values, more than the {MOST_VALUES} of a rating scale"
+    if level == "ratio" and domain[0] < 0:
+        return "not defined: ratings on a ratio scale cannot be negative"
+    return ""
+
+
+def _alpha(coincidences: Float, domain: Float, level: Level) -> Float:
+    """``(B,)`` of coincidences ``(B, V²)``; NaN where only one value occurs."""
+    size = len(domain)
+    table = coincidences.reshape(-1, size, size)
+    margin = table.sum(axis=2)
+    distance = _distance(margin, domain, level)
+    expected = (margin[:, :, None] * margin[:, None, :] * distance).sum(axis=(1, 2))
+    observed = (margin.sum(axis=1) - 1) * (table * distance).sum(axis=(1, 2))
+    return np.where(expected > 0, 1 - observed / np.where(expected > 0, expected, 1.0), np.nan)
+
+
+def _distance(margin: Float, domain: Float, level: Level) -> Float:
+    """δ of every two values, ``(B, V, V)`` or ``(V, V)``."""
+    first, second = domain[:, None], domain[None]
+    if level == "nominal":
+        return (first != second).astype(np.float64)
+    if level == "ordinal":
+        middle = np.cumsum(margin, axis=1) - margin / 2
+        return np.square(middle[:, :, None] - middle[:, None, :])
+    if level == "ratio":
+        total = first + second
+        return np.square((first - second) / np.where(total > 0, total, 1.0))
+    return np.square(first - second)
 
 
 def ratings_from_frame(frame: pd.DataFrame, units: Sequence[str], value: str) -> Float:
