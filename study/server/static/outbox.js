@@ -81,6 +81,7 @@ Study.Outbox = class {
     this.kept = storage.lasting;
     this.running = false;
     this.closed = false;
+    this.error = null; // of the last attempt
   }
 
   get last() {
@@ -91,6 +92,7 @@ Study.Outbox = class {
   put(item) {
     this.items.push(item);
     this.keep();
+    if (this.error) this.told(this.items.length, this.error, this.kept);
     const reply = new Promise((resolve) => this.listeners.set(item.client_uuid, resolve));
     this.run();
     return reply;
@@ -120,6 +122,7 @@ Study.Outbox = class {
       try {
         const reply = await this.send(item);
         failures = 0;
+        this.error = null;
         this.items.shift();
         this.keep();
         const listener = this.listeners.get(item.client_uuid);
@@ -134,6 +137,7 @@ Study.Outbox = class {
           return;
         }
         failures += 1;
+        this.error = error;
         this.told(this.items.length, error, this.kept);
         await Study.wakeful(Study.pause(failures, error.wait));
       }
