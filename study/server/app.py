@@ -76,7 +76,14 @@ def create_app(engine: Engine, folder: Path, settings: ServerSettings) -> FastAP
     """
     host = _host(engine, folder, settings)
     # The description of the interface is for programs that test it; raters' browsers do not need it.
-    app = FastAPI(title="mesoface study", version=__version__, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="mesoface study",
+        version=__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     _add_errors(app)
     _add_page(app, host)
     _add_pictures(app, host, folder)
@@ -159,7 +166,11 @@ def _add_errors(app: FastAPI) -> None:
 
     async def http(_request: Request, error: Exception) -> Response:
         assert isinstance(error, AnyHttpError)
-        reply = _refuse(error.status_code, str(error.detail))
+        # What the framework refuses by itself says so in words of its own.
+        words = {400: "this request cannot be read: load the page again.", 405: "this is asked in another way."}
+        framework = not str(error.detail).endswith(".")
+        message = words.get(error.status_code, "there is nothing here.") if framework else str(error.detail)
+        reply = _refuse(error.status_code, message)
         reply.headers.update(error.headers or {})
         return reply
 
