@@ -58,8 +58,9 @@ def example_command(name: str | None) -> None:
     show_default=True,
     help="Studies that the power simulation runs for each difference it tries; 0 leaves it out.",
 )
+@click.option("--preview", is_flag=True, help="Then show the pages in a browser; answers go nowhere. Ctrl-C ends it.")
 @json_option
-def check_command(file: Path, simulations: int, as_json: bool) -> None:
+def check_command(file: Path, simulations: int, preview: bool, as_json: bool) -> None:
     """Check a study FILE: can it be laid out, what does it cost, what difference would it detect?
 
     Ends with exit code 3 where something stands against running it, a cost beyond the cap among it.
@@ -69,11 +70,30 @@ def check_command(file: Path, simulations: int, as_json: bool) -> None:
     from recon.errors import InputError
     from study.check import check_study
 
-    found = check_study(file / "study.yaml" if file.is_dir() else file, simulations)
+    path = file / "study.yaml" if file.is_dir() else file
+    found = check_study(path, simulations)
     click.echo(json.dumps(_as_json(found), indent=2, ensure_ascii=False) if as_json else _as_text(found))
     if found.objections:
         count = len(found.objections)
         raise InputError(f"'{file}' should not be run: {found.objections[0]}" + (f" ({count} in all)" * (count > 1)))
+    if preview:
+        _preview(path)
+
+
+def _preview(path: Path) -> None:
+    """The pages in a browser, until Ctrl-C."""
+    import threading
+    import webbrowser
+
+    from study.preview import previewed
+
+    with previewed(path) as address:
+        click.echo(f"preview at {address} (answers are thrown away); Ctrl-C ends it", err=True)
+        webbrowser.open(address)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            click.echo("preview ended", err=True)
 
 
 def _as_json(found: Checked) -> dict[str, Any]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=80)]
 Cents = Annotated[int, Field(ge=0, le=2**31 - 1)]
+LABELS = {"real": "Real", "fake": "Fake"}
 Withheld = Literal["use", "pay"]
 USE: tuple[Withheld, ...] = ("use",)
 
@@ -134,7 +135,7 @@ class WordingBlock(Block):
         default_factory=dict, description="Other texts of the design's questions, by identifier; see below."
     )
     labels: dict[str, Text] = Field(
-        default_factory=lambda: {"real": "Real", "fake": "Fake"}, description="Of the answers real and fake."
+        default_factory=dict, description="Of the answers real and fake; by default Real and Fake."
     )
     best: Text = Field(default="most realistic", description="The upper end of a ranking.")
     worst: Text = Field(default="least realistic", description="Its lower end.")
@@ -302,6 +303,10 @@ class Specification(Block):
             if name not in (known or {}):
                 near = difflib.get_close_matches(name, list(known or {}), n=1, cutoff=0.0)[0]
                 raise _wrong(f"wording.questions.{name}", f"'{self.design}' asks no '{name}': did you mean '{near}'?")
+        for name in self.wording.labels:
+            if name not in LABELS:
+                near = difflib.get_close_matches(name, LABELS, n=1, cutoff=0.0)[0]
+                raise _wrong(f"wording.labels.{name}", f"there is no answer '{name}' to label: did you mean '{near}'?")
         self._check_scales()
         both = sorted({*self.stimuli.subjects} & {*self.stimuli.training_subjects})
         if both:
@@ -410,8 +415,8 @@ class Specification(Block):
         return self.model_dump(mode="json")
 
     def sha256(self) -> str:
-        """Of :meth:`record`: two files that say the same have the same."""
-        text = json.dumps(self.record(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        """Of :meth:`record`: two files that say the same have the same; what ``study.specification_sha256`` holds."""
+        text = json.dumps(self.record(), sort_keys=True, ensure_ascii=False, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

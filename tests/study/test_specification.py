@@ -122,6 +122,7 @@ def test_a_small_file(write: Write) -> None:
         ("training_subjects: [t1]", "format: png\n  quality: 95", 15, "a quality is for webp"),
         ("  cap: 0", "  cap: 0\nstopping: {usable_raters: 11}", 24, "there are only 10 raters"),
         ("  cap: 0", "  cap: 0\nwording: {questions: {score: x}}", 24, "'acr' asks no 'score': did you mean 'scores'?"),
+        ("  cap: 0", "  cap: 0\nwording: {labels: {reel: x}}", 24, "no answer 'reel' to label: did you mean 'real'?"),
         ("  cap: 0", "  cap: 0\nscreen: {zoom: .inf}", 24, "'screen.zoom' is Infinity: write a number that is finite"),
         ("  cap: 0", "  cap: 0\nquality: {gold: {withholds: [money]}}", 24, "write 'use' or 'pay'"),
         ("  cap: 0", "  cap: 0\n  currency: dollars", 24, "Three capital letters"),

@@ -1,4 +1,4 @@
-"""``mesoface study schema``, ``example`` and ``check``: output, exit codes, JSON.
+"""``mesoface study schema``, ``example`` and ``check``: output, exit codes, JSON; the preview; what the server is told.
 
 Sources: the ready study files, counts in closed form, exit codes of the README.
 """
@@ -14,13 +14,20 @@ from typing import Any
 import pytest
 import yaml
 from design_pictures import picture, pictures
+from sqlalchemy import select
 
 import mesoface
 import study
 from recon.errors import EXIT_INPUT, EXIT_USAGE
 from study.check import check_study
 from study.contract import PHOTOGRAPH, Stimulus
-from study.specification import read_specification
+from study.database import StudyRow
+from study.engine import open_database, reading, upgrade
+from study.hosting import server_settings
+from study.preview import previewed
+from study.server.registration import enter_study
+from study.server.sessions import require_words
+from study.specification import read_specification, specification_from
 from study.stimuli.catalogue import Catalogue, picture_of, write_catalogue
 
 EXAMPLES = sorted((Path(study.__file__).parent / "examples").glob("*.yaml"))
@@ -197,3 +204,67 @@ def test_examples_are_printed_as_they_are(command: Command) -> None:
     code, _, err = command("example", "splitface")
     assert code == EXIT_USAGE
     assert "did you mean 'split_face'?" in err
+
+
+def test_the_preview_serves_the_pages_and_leaves_nothing(tmp_path: Path) -> None:
+    import requests
+
+    path = changed(tmp_path, "single_image", lambda content: content["wording"].update(labels={"real": "A photograph"}))
+    build(path, pictures([*(f"p{number}" for number in range(18)), "140", "141"], ["meso", "deep", "pca"]))
+    before = sorted(tmp_path.rglob("*"))
+    with previewed(path) as address:
+        assert address.startswith("http://127.0.0.1:")
+        page = requests.get(address, timeout=20)
+        assert page.status_code == 200
+        asked = read_specification(path)
+        for text in (asked.title, "you may stop at any time", "A photograph", "Fake"):
+            assert text in page.text
+        # Nothing that a rater is sent names a method; the page is the same for all of them.
+        assert "meso" not in page.text.replace("mesoface", "") and "pca" not in page.text
+        visitor = {"parameters": {}, "visitor": "6f1f5f0e-7b0b-4a5e-9d0a-0c1f7a0b7c11"}
+        agreed = requests.post(f"{address}api/consent", json={**visitor, "consent_version": "1"}, timeout=20).json()
+        assert agreed["state"] == "consented"
+    assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(requests.ConnectionError):
+        requests.get(address, timeout=5)
+
+
+def test_a_preview_needs_pictures(command: Command, tmp_path: Path) -> None:
+    changed(tmp_path, "single_image", lambda content: None)
+    code, _, err = command("check", tmp_path, "--simulations", "0", "--preview")
+    assert code == EXIT_INPUT
+    assert "make the stimuli with 'mesoface study stimuli'" in err
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_server_is_told_what_the_file_says(path: Path) -> None:
+    """Every text of the file reaches raters, and every question of the plan has words."""
+    asked = read_specification(path)
+    told = server_settings(asked, bytes(32))
+    assert (told.study, told.design.name, told.provider) == (asked.name, asked.design, asked.payment.provider)
+    assert (told.words.consent, told.words.consent_version) == (asked.consent.text, asked.consent.version)
+    assert told.words.instructions == asked.wording.instructions
+    assert (told.screen.width, told.screen.height, told.screen.zoom) == (
+        asked.screen.width,
+        asked.screen.height,
+        asked.screen.zoom,
+    )
+    assert [scale.name for scale in told.words.scales] == [scale.name for scale in asked.scales]
+    assert all(len(scale.labels) == 5 and scale.question for scale in told.words.scales)
+    sessions = check_study(path, simulations=0).sessions
+    for trials in sessions[:5]:
+        require_words(told, trials)
+
+
+def test_the_database_knows_the_file_by_the_same_sha256(tmp_path: Path) -> None:
+    path = changed(tmp_path, "avatar_scales", lambda content: content.update(title="Echt? — 本物"))
+    asked = read_specification(path)
+    engine = open_database(f"sqlite:///{tmp_path / 'a.sqlite'}")
+    upgrade(engine)
+    stimuli = pictures([*(f"p{number}" for number in range(18)), "140", "141"], ["meso", "deep", "pca"])
+    enter_study(engine, server_settings(asked, bytes(32)), asked.record(), stimuli)
+    with reading(engine) as session:
+        row = session.scalars(select(StudyRow)).one()
+        assert row.specification_sha256 == asked.sha256()
+        assert specification_from(row.specification) == asked
+    engine.dispose()
