@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from study.designs import DESIGNS
 from study.server.settings import Scale, ScreenRequirements, ServerSettings, Words
-from study.specification import LABELS, Specification
+from study.specification import Specification
 
 
 def words_of(specification: Specification) -> Words:
@@ -18,7 +18,7 @@ def words_of(specification: Specification) -> Words:
         instructions=wording.instructions,
         debrief=wording.debrief,
         contact=wording.contact,
-        labels={**LABELS, **wording.labels},
+        labels=specification.answer_labels(),
         best=wording.best,
         worst=wording.worst,
         right=wording.right,

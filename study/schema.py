@@ -34,7 +34,13 @@ def markdown() -> str:
             lines += ["", f"## `{title}`", "", _first_sentence(model.__doc__), ""]
         lines += ["| field | kind | default | meaning |", "|---|---|---|---|"]
         lines += [_row(name, field) for name, field in model.model_fields.items()]
-    lines += ["", "## Questions", "", "Texts that `wording.questions` may replace.", ""]
+    lines += [
+        "",
+        "## Questions",
+        "",
+        "Texts that `wording.questions` may replace; `{real}` and `{fake}` stand for the labels of these answers.",
+        "",
+    ]
     lines += ["| design | identifier | text |", "|---|---|---|"]
     lines += [
         f"| {design} | `{name}` | {text} |" for design, texts in QUESTIONS.items() for name, text in texts.items()

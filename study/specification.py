@@ -132,7 +132,8 @@ class WordingBlock(Block):
     language: Text = Field(default="en", description="BCP 47 tag of all texts.")
     instructions: str = Field(default="", description="Before the first trial. An empty line begins a paragraph.")
     questions: dict[str, Text] = Field(
-        default_factory=dict, description="Other texts of the design's questions, by identifier; see below."
+        default_factory=dict,
+        description="Other texts of the design's questions, by identifier; see below. {real} and {fake}: labels.",
     )
     labels: dict[str, Text] = Field(
         default_factory=dict, description="Of the answers real and fake; by default Real and Fake."
@@ -357,7 +358,14 @@ class Specification(Block):
 
     def question_texts(self) -> dict[str, str]:
         """Text of every question identifier of the design: the defaults, and over them the file's own."""
-        return {**QUESTIONS.get(self.design, {}), **self.wording.questions}
+        texts = {**QUESTIONS.get(self.design, {}), **self.wording.questions}
+        for answer, label in self.answer_labels().items():
+            texts = {name: text.replace(f"{{{answer}}}", label) for name, text in texts.items()}
+        return texts
+
+    def answer_labels(self) -> dict[str, str]:
+        """What the answers *real* and *fake* are called."""
+        return {**LABELS, **self.wording.labels}
 
     def settings(self) -> DesignSettings:
         """What the design needs."""

@@ -46,8 +46,8 @@ SCALES: Mapping[str, ReadyScale] = {
 
 _READ = "To show that you read this:"
 _VERDICT_ATTENTION = {
-    "attention-real": f"{_READ} answer “real” this time, whatever you see.",
-    "attention-fake": f"{_READ} answer “fake” this time, whatever you see.",
+    "attention-real": _READ + " answer “{real}” this time, whatever you see.",
+    "attention-fake": _READ + " answer “{fake}” this time, whatever you see.",
 }
 _SCORES_ATTENTION = {
     f"attention-{step}": f"{_READ} choose step {step}, counted from the lowest, on every scale."
@@ -69,10 +69,13 @@ QUESTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "pairwise": {
         "choice": "Which of the two pictures looks more real?",
-        "attention-left": f"{_READ} choose the picture on the left, whatever you see.",
-        "attention-right": f"{_READ} choose the picture on the right, whatever you see.",
+        "attention-left": f"{_READ} choose the first picture, whatever you see.",
+        "attention-right": f"{_READ} choose the second picture, whatever you see.",
     },
     "acr": {"scores": "Look at the picture, then answer.", **_SCORES_ATTENTION},
     "dsis": {"scores": "Compare the picture with the photograph, then answer.", **_SCORES_ATTENTION},
 }
-"""Text by design and question identifier; a design from outside brings its own in the study file."""
+"""Text by design and question identifier; {real} and {fake} stand for the labels of these answers.
+
+A design from outside brings its own in the study file.
+"""

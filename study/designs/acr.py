@@ -151,10 +151,8 @@ class OpinionScores:
 
     def _training(self, settings: DesignSettings, material: Material, slot: int) -> list[Trial]:
         """The range of the scale: spoilt copies and pictures as they are, in turn; only the spoilt have an answer."""
-        subjects = shuffled(material.training, settings.seed, "training", slot)
         trials = []
-        for number in range(settings.training if subjects else 0):
-            subject = subjects[number % len(subjects)]
+        for number, subject in enumerate(material.trained(settings.training, settings.seed, slot)):
             copies = material.degraded.get(subject, ())
             if copies and number % 2 == 0:
                 trials.append(

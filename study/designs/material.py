@@ -9,6 +9,7 @@ from typing import Any
 
 from recon.errors import InputError
 from study.contract import PHOTOGRAPH, Composition, DesignSettings, Stimulus
+from study.designs.balance import shuffled
 
 TRAINING_SUBJECTS = "training_subjects"
 """The option, known to every design, that names the subjects who are kept for training trials."""
@@ -39,6 +40,14 @@ class Material:
         if found is None:
             raise InputError(f"the study has no picture of '{subject}' by '{condition}': build its stimuli again.")
         return found.sha256
+
+    def trained(self, count: int, *key: object) -> list[str]:
+        """Subjects of ``count`` training trials, in turn, those of even and odd trials changing about; none if none."""
+        names = shuffled(self.training, *key, "training")
+        number = len(names)
+        # An even number of subjects would meet trials that alternate always with the same kind of trial.
+        shift = 1 - number % 2
+        return [names[(trial + shift * (trial // number)) % number] for trial in range(count)] if names else []
 
     @property
     def spoilt(self) -> tuple[tuple[str, Stimulus], ...]:

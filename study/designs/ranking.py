@@ -114,14 +114,13 @@ def _with_spoilt(
 
 
 def _training(settings: DesignSettings, material: Material, slot: int) -> list[Trial]:
-    spoilt = [(subject, material.degraded[subject][0]) for subject in material.training if subject in material.degraded]
-    spoilt = shuffled(spoilt, settings.seed, "training", slot)
+    """Sets with a spoilt copy, where there is one, so that there is an answer."""
     trials = []
-    for number in range(settings.training if material.training else 0):
-        if spoilt:
-            trials.append(_with_spoilt(settings, material, spoilt[number % len(spoilt)], "training", slot, number))
+    for number, subject in enumerate(material.trained(settings.training, settings.seed, slot)):
+        copies = material.degraded.get(subject, ())
+        if copies:
+            trials.append(_with_spoilt(settings, material, (subject, copies[0]), "training", slot, number))
         else:
-            subject = material.training[number % len(material.training)]
             names = shuffled(settings.conditions, settings.seed, "training", slot, number)[: _set_size(settings)]
             trials.append(draft("training", QUESTION, [material.sha256(subject, name) for name in names]))
     return trials

@@ -92,18 +92,18 @@ class RealOrFake:
 
 
 def _training(settings: DesignSettings, material: Material, slot: int) -> list[Trial]:
-    """Photographs and renderings of subjects kept for training, in turn, the first by lot."""
-    subjects = shuffled(material.training, settings.seed, "training", slot)
-    first = shuffled((True, False), settings.seed, "training first", slot)
-    trials = []
-    for number in range(settings.training if subjects else 0):
-        subject, real = subjects[number % len(subjects)], first[number % 2]
-        condition = PHOTOGRAPH if real else methods_of(settings)[(slot + number) % len(methods_of(settings))]
-        fake = material.degraded.get(subject, ())
-        # The first fakes of a session should leave no doubt: a spoilt copy, where there is one.
-        shown = fake[0].sha256 if fake and not real else material.sha256(subject, condition)
-        trials.append(draft("training", QUESTION, [shown], expected={"choice": REAL if real else FAKE}))
-    return trials
+    """Photographs and fakes of subjects kept for training, as many of each, by lot; one fake leaves no doubt."""
+    methods, trials = methods_of(settings), []
+    for number, subject in enumerate(material.trained(settings.training, settings.seed, slot)):
+        copies = material.degraded.get(subject, ())
+        if number % 2:
+            shown, answer = material.sha256(subject, PHOTOGRAPH), REAL
+        elif number == 0 and copies:
+            shown, answer = copies[0].sha256, FAKE
+        else:
+            shown, answer = material.sha256(subject, methods[(slot + number // 2) % len(methods)]), FAKE
+        trials.append(draft("training", QUESTION, [shown], expected={"choice": answer}))
+    return shuffled(trials, settings.seed, "training order", slot)
 
 
 def _extra(settings: DesignSettings, material: Material, slot: int) -> list[Trial]:

@@ -347,6 +347,27 @@ def _answers(asked: DesignSettings, trial: Trial) -> tuple[dict[str, Any], dict[
     return {"scores": right}, {"scores": {**right, first: limit - 1 if kind == "at_least" else limit % 5 + 1}}
 
 
+def test_training_shows_both_kinds_of_every_subject() -> None:
+    """Four trials of two people: each once real and once fake, in an order by lot; one fake is a spoilt copy."""
+    conditions = ("meso", "pca", PHOTOGRAPH)
+    stimuli = pictures(["a", "b", "t1", "t2"], conditions)
+    known = {stimulus.sha256: stimulus for stimulus in stimuli}
+    asked = settings(conditions, 2, 30, training=4, options={"training_subjects": ["t1", "t2"]})
+    orders = set()
+    for trials in sessions(DESIGNS.get("single"), asked, stimuli):
+        training = [(known[trial.shown[0]], trial.expected) for trial in trials[:4]]
+        assert all(
+            expected == {"choice": "real" if one.condition == PHOTOGRAPH and not one.degraded else "fake"}
+            for one, expected in training
+        )
+        assert {(one.subject, expected["choice"]) for one, expected in training if expected} == set(
+            itertools.product(("t1", "t2"), ("real", "fake"))
+        )
+        assert sum(one.degraded for one, _ in training) == 1
+        orders.add(tuple(expected["choice"] for _, expected in training if expected))
+    assert len(orders) > 3
+
+
 def test_what_gold_trials_expect() -> None:
     """By the reading of each design: the spoilt copy is fake, last, not chosen, scored low; the photograph high."""
     for name in ("split-face", "single"):

@@ -217,6 +217,7 @@ def test_the_preview_serves_the_pages_and_leaves_nothing(tmp_path: Path) -> None
         page = requests.get(address, timeout=20)
         assert page.status_code == 200
         asked = read_specification(path)
+        assert asked.question_texts()["attention-real"].count("“A photograph”") == 1
         for text in (asked.title, "you may stop at any time", "A photograph", "Fake"):
             assert text in page.text
         # Nothing that a rater is sent names a method; the page is the same for all of them.
