@@ -23,6 +23,7 @@ from study.designs import DESIGNS
 from study.server.app import create_app
 from study.server.registration import enter_study
 from study.server.settings import Scale, ServerSettings, Words
+from study.stimuli.catalogue import Catalogue, write_catalogue
 
 KEY = bytes(range(32))
 CONDITIONS = (PHOTOGRAPH, "meso", "pca", "mirror")
@@ -168,3 +169,31 @@ def answer_body(trial: dict[str, Any], answer: dict[str, Any], uuid: str | None 
         "viewport_height": 800,
         "device_pixel_ratio": 1.0,
     }
+
+
+STUDY_FILE = """
+name: trial
+title: How real do these faces look?
+design: split-face
+conditions: [photograph, meso, pca, mirror]
+raters: 4
+seed: 7
+stimuli:
+  runs: [../run]
+  training_subjects: [person6, person7]
+trials: {main: 4, gold: 1, attention: 1, training: 2}
+consent:
+  version: "1"
+  text: |
+    You will see pictures of faces.
+
+    You may stop at any time.
+payment: {reward: 100, cap: 1000, currency: EUR}
+"""
+
+
+def write_study(folder: Path) -> None:
+    """A whole study folder: the study file, the catalogue and the pictures."""
+    stimuli = make_stimuli(folder, "split")
+    (folder / "study.yaml").write_text(STUDY_FILE)
+    write_catalogue(folder, Catalogue({}, {}, stimuli, (), (), ()))

@@ -52,6 +52,7 @@ from study.server.page import render_page, static_files
 from study.server.sessions import ConflictError, Host
 from study.server.settings import ServerSettings
 from study.server.tokens import TokenError, token_key, verify
+from study.stimuli.catalogue import file_name, picture_of
 
 _YEAR = "public, max-age=31536000, immutable"
 _PICTURE = re.compile(r"([0-9a-f]{64})\.(webp|png)", re.ASCII)
@@ -118,7 +119,7 @@ def _host(engine: Engine, folder: Path, settings: ServerSettings) -> Host:
         raise InputError(f"the study '{settings.study}' has no stimuli: make them first.")
     if not settings.stimuli_url:
         for stimulus in stimuli.values():
-            path = folder / "stimuli" / picture_name(stimulus)
+            path = picture_of(folder, stimulus)
             if not path.is_file():
                 raise InputError(f"the picture '{path}' is missing: make the stimuli again.")
     for slot in range(min(settings.design_settings.raters, _LOOKED_THROUGH)):
@@ -130,11 +131,6 @@ def _host(engine: Engine, folder: Path, settings: ServerSettings) -> Host:
 def _stimulus(row: StimulusRow) -> Stimulus:
     names = Stimulus.__dataclass_fields__
     return Stimulus(**{name: getattr(row, name) for name in names})
-
-
-def picture_name(stimulus: Stimulus) -> str:
-    """File name of a picture, in the study folder and in its address."""
-    return f"{stimulus.sha256}.{stimulus.media_type.removeprefix('image/')}"
 
 
 def _refuse(status: int, message: str, turn: int | None = None, wait: float | None = None) -> JSONResponse:
@@ -201,7 +197,7 @@ def _add_page(app: FastAPI, host: Host) -> None:
 
 
 def _add_pictures(app: FastAPI, host: Host, folder: Path) -> None:
-    names = {picture_name(stimulus): stimulus for stimulus in host.stimuli.values()}
+    names = {file_name(stimulus): stimulus for stimulus in host.stimuli.values()}
 
     @app.get("/stimuli/{name}", responses={404: {"model": Refusal}}, response_class=FileResponse)
     async def picture(name: str, request: Request) -> Response:
@@ -212,7 +208,7 @@ def _add_pictures(app: FastAPI, host: Host, folder: Path) -> None:
         headers = {"Cache-Control": _YEAR, "ETag": f'"{stimulus.sha256}"'}
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
-        path = folder / "stimuli" / name
+        path = picture_of(folder, stimulus)
         if not path.is_file():
             JOURNAL.error("picture missing", extra={"said": {"picture": name}})
             raise HTTPException(404, "there is no such picture.")

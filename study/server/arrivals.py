@@ -34,6 +34,11 @@ MTURK_ORIGINS = ("https://www.mturk.com", "https://workersandbox.mturk.com")
 
 MTURK_PREVIEW = "ASSIGNMENT_ID_NOT_AVAILABLE"
 
+# Mechanical Turk shows an ExternalQuestion inside its workers' page; Prolific opens a window of its own.
+FRAME_ANCESTORS: Mapping[str, tuple[str, ...]] = {
+    "mturk": ("https://worker.mturk.com", "https://workersandbox.mturk.com")
+}
+
 FORM_ORIGINS = {"local": (), "prolific": (), "mturk": MTURK_ORIGINS}
 
 

@@ -45,9 +45,11 @@ def write_journal(stream: Any = None) -> None:
     """Send the log to ``stream``, the error stream if None; once a process."""
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     handler.setFormatter(Line())
-    JOURNAL.handlers[:] = [handler]
-    JOURNAL.setLevel(logging.INFO)
-    JOURNAL.propagate = False
+    # The web server's own failures go the same way; what it says of its course is not needed.
+    for logger, level in ((JOURNAL, logging.INFO), (logging.getLogger("uvicorn.error"), logging.WARNING)):
+        logger.handlers[:] = [handler]
+        logger.setLevel(level)
+        logger.propagate = False
 
 
 class Journal:

@@ -36,6 +36,7 @@ from study.server.messages import Answer, AnswerView, Feedback, Picture, Screen,
 from study.server.screen import screen_problems
 from study.server.settings import ServerSettings
 from study.server.tokens import issue
+from study.stimuli.catalogue import file_name
 
 _UNFINISHED = ("consented", "training", "active")
 
@@ -366,6 +367,5 @@ def _shown(host: Host, row: TrialRow) -> ShownTrial:
 
 def _picture(host: Host, sha256: str) -> Picture:
     stimulus = host.stimuli[sha256]
-    name = f"{sha256}.{stimulus.media_type.removeprefix('image/')}"
     base = host.settings.stimuli_url.rstrip("/") if host.settings.stimuli_url else "stimuli"
-    return Picture(url=f"{base}/{name}", width=stimulus.width, height=stimulus.height)
+    return Picture(url=f"{base}/{file_name(stimulus)}", width=stimulus.width, height=stimulus.height)

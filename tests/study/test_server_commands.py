@@ -1,0 +1,155 @@
+"""``mesoface study serve`` and ``links``, as processes and as commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import select
+from study_hosting import SCREEN, write_study
+
+from recon.errors import InputError, StudyDatabaseError, UsageError
+from study.database import SlotRow, StudyRow
+from study.engine import open_database, reading, upgrade
+from study.server.process import Serving, prepare, settings_of
+from study.server_commands import links
+from study.specification import read_specification
+
+VISITOR = "12345678-1234-4123-8123-123456789abc"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MESOFACE_STUDY_KEY", "0f" * 32)
+    made = tmp_path / "trial"
+    made.mkdir()
+    write_study(made)
+    return made
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    engine = open_database(f"sqlite:///{tmp_path / 'studies.sqlite'}")
+    upgrade(engine)
+    engine.dispose()
+    return str(engine.url)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextmanager
+def process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command in a process of its own, once it answers, and its address."""
+    port = free_port()
+    code = "from study.server_commands import serve; serve()"
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments, "--port", str(port)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + 60
+        while True:
+            try:
+                if httpx.get(f"{address}/health").status_code == 200:
+                    break
+            except httpx.TransportError:
+                pass  # not there yet
+            assert running.poll() is None and time.monotonic() < until, running.communicate()[1]
+            time.sleep(0.1)
+        yield running, address
+    finally:
+        if running.poll() is None:
+            running.kill()
+        running.wait(20)
+
+
+def test_a_study_is_served_by_two_processes_until_ctrl_c(folder: Path, url: str) -> None:
+    with process(str(folder), "--db", url, "--workers", "2") as (running, address):
+        who = {"parameters": {}, "visitor": VISITOR}
+        with httpx.Client(base_url=address) as client:
+            assert "How real do these faces look?" in client.get("/").text
+            session = client.post("/api/consent", json={**who, "consent_version": "1"}).json()
+            headers = {"Authorization": f"Bearer {session['token']}"}
+            assert client.post("/api/screen", json=SCREEN, headers=headers).json()["problems"] == []
+            view = client.post("/api/arrive", json=who).json()["session"]
+            picture = view["trials"][0]["shown"][0]["url"]
+            assert client.get(f"/{picture}").status_code == 200
+        running.send_signal(signal.SIGINT)
+        log = running.communicate(timeout=30)[1]
+        assert running.returncode == 0, log
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    assert {line["event"] for line in lines} == {"request"}
+    assert all(line.startswith(("{", "serving ")) for line in log.splitlines())
+    with reading(open_database(url)) as session_:
+        study = session_.scalars(select(StudyRow)).one()
+        assert (study.state, study.cap_cents, study.currency) == ("open", 1000, "EUR")
+        assert len(session_.scalars(select(SlotRow)).all()) == 4
+
+
+def test_what_cannot_be_served_is_said_in_a_sentence(folder: Path, url: str, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code = f"""
+from study.server.process import Serving, serve
+serve(Serving({str(folder)!r}, {url!r}), "127.0.0.1", {taken.getsockname()[1]}, 1, "")
+"""
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert ended.returncode != 0 and "cannot be had: another server may be there" in ended.stderr
+    with pytest.raises(StudyDatabaseError, match="study database upgrade"):
+        prepare(Serving(str(folder), f"sqlite:///{tmp_path / 'new.sqlite'}"))
+    (folder / "stimuli.json").unlink()
+    with pytest.raises(InputError, match="make the stimuli"):
+        prepare(Serving(str(folder), url))
+
+
+def test_each_provider_gets_what_it_needs(folder: Path) -> None:
+    specification = read_specification(folder / "study.yaml")
+
+    def of(provider: str, **options: object) -> object:
+        payment = specification.payment.model_copy(update={"provider": provider})
+        return settings_of(
+            replace(Serving(str(folder)), **options), specification.model_copy(update={"payment": payment})
+        )
+
+    assert of("local", kiosk=True).frame_ancestors == ()
+    assert "https://worker.mturk.com" in of("mturk").frame_ancestors
+    with pytest.raises(UsageError, match="--completion-code"):
+        of("prolific")
+    assert of("prolific", completion_code="C").completion_code == "C"
+    with pytest.raises(UsageError, match="kiosk"):
+        of("mturk", kiosk=True)
+    with pytest.raises(UsageError, match="cannot be served"):
+        of("crowd")
+    with pytest.raises(UsageError, match="https"):
+        of("local", stimuli_url="ftp://x")
+
+
+def test_links_name_raters_and_are_stable(folder: Path) -> None:
+    arguments = [str(folder), "https://example.org", "--raters", "P01,P02"]
+    first = CliRunner().invoke(links, arguments)
+    assert first.exit_code == 0 and CliRunner().invoke(links, arguments).output == first.output
+    lines = [line.split("\t") for line in first.output.splitlines()]
+    assert [name for name, _ in lines] == ["P01", "P02"]
+    assert lines[0][1].startswith("https://example.org/?rater=P01&key=") and lines[0][1][-32:] != lines[1][1][-32:]
+    wrong = CliRunner().invoke(links, [*arguments[:3], "Pé"])
+    assert isinstance(wrong.exception, UsageError)
