@@ -88,11 +88,18 @@ class Destination:
 
 @dataclass(frozen=True)
 class Published:
-    """What publishing came to: files that were sent (or would be), files that were there, and bytes sent."""
+    """What publishing came to.
+
+    Attributes:
+        sent: files that were sent, or would be; ``kept``: those that were there.
+        size: bytes sent.
+        address: what public addresses begin with; empty where they are signed, and in a dry run.
+    """
 
     sent: tuple[str, ...]
     kept: tuple[str, ...]
     size: int
+    address: str = ""
 
 
 def destination(url: str, endpoint: str | None = None, access: Access = "presigned", base: str = "") -> Destination:
@@ -163,13 +170,12 @@ def publish(
         return True
 
     sent, kept = _all(carry_out, files, progress)
-    if not dry_run:
-        _write_record(folder, place, client, [name for name, _ in files])
-    return Published(tuple(sent), tuple(kept), 0 if dry_run else sum(_size(folder, dict(files)[name]) for name in sent))
-
-
-def _size(folder: Path, stimulus: Stimulus) -> int:
-    return picture_of(folder, stimulus).stat().st_size
+    if dry_run or client is None:
+        return Published(tuple(sent), tuple(kept), 0)
+    region = client.meta.region_name
+    _write_record(folder, place, region, [name for name, _ in files])
+    size = sum(picture_of(folder, stimulus).stat().st_size for name, stimulus in files if name in sent)
+    return Published(tuple(sent), tuple(kept), size, _public(place, region) if place.access == "public" else "")
 
 
 def _all(carry_out: Any, files: Sequence[tuple[str, Stimulus]], progress: Progress) -> tuple[list[str], list[str]]:
@@ -204,8 +210,8 @@ def addresses(folder: Path, seconds: int = LONGEST) -> dict[str, str]:
         raise InputError(f"'{path}' is not of the format that this mesoface reads ({FORMAT}): publish again.")
     place = Destination(record["bucket"], record["prefix"], record["endpoint"], record["access"], record["base"])
     if place.access == "public":
-        begin = _public_begin(place, record["region"])
-        return {name.partition(".")[0]: f"{begin}/{quote(place.key(name))}" for name in record["files"]}
+        begin = _public(place, record["region"])
+        return {name.partition(".")[0]: f"{begin}{name}" for name in record["files"]}
     client = _client(place, record["region"])
     return {name.partition(".")[0]: _signed(client, place, name, seconds) for name in record["files"]}
 
@@ -218,14 +224,17 @@ def _signed(client: Any, place: Destination, name: str, seconds: int) -> str:
         raise _no_credentials() from error
 
 
-def _public_begin(place: Destination, region: str) -> str:
+def _public(place: Destination, region: str) -> str:
+    """What public addresses begin with, up to the file's name."""
     if place.base:
-        return place.base
-    if place.endpoint:
-        return f"{place.endpoint.rstrip('/')}/{place.bucket}"
-    if "." in place.bucket:  # its certificate covers one level of names
-        return f"https://s3.{region}.amazonaws.com/{place.bucket}"
-    return f"https://{place.bucket}.s3.{region}.amazonaws.com"
+        begin = place.base
+    elif place.endpoint:
+        begin = f"{place.endpoint.rstrip('/')}/{place.bucket}"
+    elif "." in place.bucket:  # its certificate covers one level of names
+        begin = f"https://s3.{region}.amazonaws.com/{place.bucket}"
+    else:
+        begin = f"https://{place.bucket}.s3.{region}.amazonaws.com"
+    return f"{begin}/{quote(place.key(''))}"
 
 
 def _client(place: Destination, region: str | None = None) -> Any:
@@ -312,7 +321,7 @@ def _refused(error: Exception, place: Destination) -> StorageError:
     return StorageError(f"s3://{place.bucket} refused ({text}); what it has taken stays.")
 
 
-def _write_record(folder: Path, place: Destination, client: Any, files: Sequence[str]) -> None:
+def _write_record(folder: Path, place: Destination, region: str, files: Sequence[str]) -> None:
     write_json(
         folder / RECORD,
         {
@@ -320,7 +329,7 @@ def _write_record(folder: Path, place: Destination, client: Any, files: Sequence
             "bucket": place.bucket,
             "prefix": place.prefix,
             "endpoint": place.endpoint,
-            "region": client.meta.region_name,
+            "region": region,
             "access": place.access,
             "base": place.base,
             "files": sorted(files),

@@ -21,10 +21,11 @@ from recon.data.protocols import parse_protocol
 from recon.errors import InputError
 from recon.progress import Progress
 from recon.runs.lock import locked
-from recon.storage import atomic_path, read_json, write_json
+from recon.storage import atomic_path, read_json, remove_partials, write_json
 from study.contract import PHOTOGRAPH, Stimulus
 from study.stimuli.catalogue import (
     MADE,
+    PICTURES,
     Catalogue,
     Gap,
     is_whole,
@@ -71,6 +72,8 @@ def build_stimuli(order: StimuliOrder, folder: Path, progress: Progress) -> tupl
     """
     sources = sources_of(order)
     with locked(folder / MADE / "lock", f"'{folder}'"):
+        for name in (PICTURES, MADE):  # what a build that was killed left
+            remove_partials(folder / name)
         people = people_of(order, sources)
         how = encoder(order.format, order.quality)
         total = len(people) * (len(order.shown) + order.gold)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from recon.errors import InputError
 from recon.runs.views import Box
@@ -90,23 +91,31 @@ def _midline(points: NDArray[np.float64]) -> tuple[float, float]:
     return float(offset), float(slope)
 
 
-def area_weights(large: int, small: int) -> Float:
-    """``(small, large)`` float32: the share of each large pixel in each small one; rows sum to 1.
+def area_weights(large: int, small: int) -> csr_array:
+    """``(small, large)`` float64: the share of each large pixel in each small one; rows sum to 1.
 
     Small pixel ``i`` covers ``[i, i + 1) · large / small``.
     """
-    edges = np.linspace(0.0, large, small + 1)
-    pixels = np.arange(large)
-    covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return np.asarray(np.clip(covered, 0, None) * (small / large), np.float32)
+    edges = np.arange(small + 1) * (large / small)
+    first = np.floor(edges[:-1]).astype(int)
+    most = math.ceil(large / small) + 1
+    columns = first[:, None] + np.arange(most)
+    covered = np.minimum(edges[1:, None], columns + 1) - np.maximum(edges[:-1, None], columns)
+    inside = (covered > 1e-9) & (columns < large)
+    rows = np.broadcast_to(np.arange(small)[:, None], columns.shape)
+    return csr_array((covered[inside] * (small / large), (rows[inside], columns[inside])), shape=(small, large))
 
 
 def averaged(linear: Float, shown: tuple[int, int]) -> Float:
-    """``(h, w, 3)`` linear RGB averaged over area to ``shown`` (width, height); equal sizes stay as they are."""
+    """``(h, w, 3)`` linear RGB averaged over area to ``shown`` (width, height); equal sizes stay as they are.
+
+    By sparse weights, not by a matrix product: what a library for these adds up in which order depends on the machine
+    and the number of threads, and with it the last bit, and with that a stimulus's name.
+    """
     height, width = linear.shape[:2]
     if (width, height) == shown:
         return linear
-    rows = area_weights(height, shown[1])
-    columns = area_weights(width, shown[0])
-    tall = np.tensordot(rows, linear, axes=(1, 0))
-    return np.ascontiguousarray(np.tensordot(tall, columns, axes=(1, 1)).transpose(0, 2, 1), np.float32)
+    tall = area_weights(height, shown[1]) @ linear.reshape(height, -1)
+    turned = tall.reshape(shown[1], width, 3).transpose(1, 0, 2).reshape(width, -1)
+    small = area_weights(width, shown[0]) @ turned
+    return np.ascontiguousarray(small.reshape(shown[0], shown[1], 3).transpose(1, 0, 2), np.float32)

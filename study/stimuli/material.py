@@ -106,7 +106,15 @@ class Person:
 def people_of(order: StimuliOrder, sources: Sequence[Source]) -> list[Person]:
     """The subjects of an order, sorted by id."""
     everybody = {subject for source in sources for subject in source.subjects}
-    return [_person(order, sources, subject) for subject in sorted(order.subjects or everybody)]
+    return [_person_or_refusal(order, sources, subject) for subject in sorted(order.subjects or everybody)]
+
+
+def _person_or_refusal(order: StimuliOrder, sources: Sequence[Source], subject: str) -> Person:
+    """One whose files cannot be read stops nobody else."""
+    try:
+        return _person(order, sources, subject)
+    except InputError as error:
+        return Person(subject, sources[0].name, Path(), "", refused=str(error))
 
 
 def _person(order: StimuliOrder, sources: Sequence[Source], subject: str) -> Person:
@@ -122,8 +130,8 @@ def _person(order: StimuliOrder, sources: Sequence[Source], subject: str) -> Per
         refused = f"the runs {', '.join(source.name for source in having)} have different photographs of it"
     elif not allows_release(licence) and not order.allow_restricted:
         refused = (
-            f"its licence, '{licence.name}', does not allow passing pictures on: for raters in your own laboratory "
-            "add --allow-restricted"
+            f"its licence, '{licence.name}', does not allow passing pictures on: for raters in your own "
+            "laboratory set stimuli.allow_restricted in the study file"
         )
     landmarks, notes = _face(order, first.folder, subject)
     if landmarks is None and not refused:
@@ -230,18 +238,21 @@ class Material:
         return blended(self._photograph, rendering, share)
 
     @cached_property
-    def _frame(self) -> Frame:
-        from PIL import Image
-
+    def _framed(self) -> tuple[Frame, Float]:
+        """The frame, and the photograph inside it in linear RGB."""
         assert self.person.landmarks is not None  # a person without is refused
-        with Image.open(self.person.photograph) as image:
-            picture = image.size
-        return frame_of(self.person.landmarks, picture, (self.order.width, self.order.height))
+        srgb = read_png(self.person.photograph)
+        size = self.order.width, self.order.height
+        frame = frame_of(self.person.landmarks, (srgb.shape[1], srgb.shape[0]), size)
+        return frame, srgb_to_linear(cropped(srgb, frame.box))
 
-    @cached_property
+    @property
+    def _frame(self) -> Frame:
+        return self._framed[0]
+
+    @property
     def _photograph(self) -> Float:
-        part = cropped(read_png(self.person.photograph), self._frame.box)
-        return srgb_to_linear(part)
+        return self._framed[1]
 
     @cached_property
     def _half(self) -> Float | None:

@@ -179,10 +179,11 @@ def test_signed_addresses_give_the_pictures(store: Any, study: Path) -> None:
     [
         (destination(f"s3://{BUCKET}/a b", access="public"), f"https://{BUCKET}.s3.us-east-1.amazonaws.com/a%20b/"),
         (destination(f"s3://{BUCKET}", access="public", base="https://cdn.example/x/"), "https://cdn.example/x/"),
+        (destination(f"s3://{BUCKET}/y/z", access="public", base="https://cdn.example"), "https://cdn.example/y/z/"),
     ],
 )
 def test_public_addresses(store: Any, study: Path, place: Destination, begin: str) -> None:
-    publish(study, place, no_progress, live=True)
+    assert publish(study, place, no_progress, live=True).address == begin
     found = addresses(study)
     assert set(found.values()) == {f"{begin}{path.name}" for path in (study / PICTURES).iterdir()}
 
@@ -297,4 +298,6 @@ def test_the_command(store: Any, study: Path) -> None:
     assert "8 would be sent at most (the store was not asked: --live does)" in said("--dry-run")
     assert "8 sent (0.1 MB), 0 were there already" in said("--live")
     done = json.loads(said("--live", "--json"))
-    assert (done["sent"], len(done["kept"]), done["bytes"]) == ([], 8, 0)
+    assert (done["sent"], len(done["kept"]), done["bytes"], done["address"]) == ([], 8, 0, "")
+    words = said("--live", "--access", "public", "--base", "https://cdn.example")
+    assert "public addresses begin with https://cdn.example/x/\n" in words

@@ -218,6 +218,26 @@ def test_a_view_that_was_changed_is_not_shown(run: RunFolder, tmp_path: Path) ->
     assert str(path) in gap.reason and "has changed" in gap.reason
 
 
+@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+def test_a_photograph_that_is_lost_stops_nobody_else(run: RunFolder, tmp_path: Path, content: bytes | None) -> None:
+    path = run.reference("s1") / "photo.png"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    made = build(order_of(run), tmp_path / "study")
+    assert {one.subject for one in made.values()} == {"s2"} and len(made) == 4
+    gaps = read_catalogue(tmp_path / "study").gaps
+    assert len(gaps) == 4 and all(gap.subject == "s1" and str(path) in gap.reason for gap in gaps)
+
+
+def test_a_fit_that_is_not_finished_is_a_gap(run: RunFolder, tmp_path: Path) -> None:
+    (run.judged("s1", "identity") / "reference.json").unlink()
+    made = build(order_of(run), tmp_path / "study")
+    assert {one.subject for one in made.values()} == {"s2"}
+    gaps = read_catalogue(tmp_path / "study").gaps
+    assert {gap.reason for gap in gaps} == {"'identity' has no finished fit of it in run 'first'"}
+
+
 def test_two_methods_with_one_picture_are_no_comparison(run: RunFolder, tmp_path: Path) -> None:
     study_runs.add_result(run, ResultKey("beta", "identity", "s1"), study_runs.rendering(0), study_runs.skin())
     build(order_of(run), tmp_path / "study")
@@ -327,7 +347,7 @@ def test_the_frame_has_the_shape_of_what_is_shown(shown: tuple[int, int]) -> Non
 
 
 def test_averaging_is_over_area_and_in_linear_light() -> None:
-    weights = area_weights(7, 3)
+    weights = area_weights(7, 3).toarray()
     assert weights.sum(axis=1) == pytest.approx(np.ones(3))
     assert weights[0] == pytest.approx(np.array([3, 3, 1, 0, 0, 0, 0]) / 7)  # 7/3 pixels: two and a third
     board = np.indices((8, 8)).sum(axis=0)[..., None].repeat(3, axis=2) % 2
@@ -336,6 +356,21 @@ def test_averaging_is_over_area_and_in_linear_light() -> None:
     assert np.round(linear_to_srgb(half) * 255) == pytest.approx(188)  # IEC 61966-2-1 of 0.5
     rng = np.random.default_rng(0).uniform(size=(90, 60, 3)).astype(np.float32)
     assert averaged(rng, (20, 30)) == pytest.approx(rng.reshape(30, 3, 20, 3, 3).mean(axis=(1, 3)), abs=1e-6)
+
+
+@pytest.mark.parametrize(("large", "small"), [(7, 3), (800, 640), (1023, 512), (613, 490), (3, 3), (97, 1)])
+def test_every_pixel_counts_once(large: int, small: int) -> None:
+    weights = area_weights(large, small).toarray()
+    assert weights.sum(axis=1) == pytest.approx(np.ones(small), abs=1e-9)
+    assert weights.sum(axis=0) == pytest.approx(np.full(large, small / large), abs=1e-9)
+    assert (weights >= 0).all()
+
+
+def test_a_pixel_follows_from_what_it_covers_alone() -> None:
+    """To the bit, whatever stands beside it: so the same picture has the same name on every machine."""
+    parts = np.random.default_rng(1).uniform(size=(3, 400, 300, 3)).astype(np.float32)
+    together = averaged(np.concatenate(parts, axis=1), (3 * 240, 320))
+    assert np.array_equal(together, np.concatenate([averaged(part, (240, 320)) for part in parts], axis=1))
 
 
 def test_gold_items_are_obvious(run: RunFolder, tmp_path: Path) -> None:
@@ -372,15 +407,38 @@ def test_a_catalogue_vouches_for_its_files(run: RunFolder, tmp_path: Path) -> No
         read_catalogue(tmp_path / "study")
 
 
-def test_the_command_says_what_is_missing(run: RunFolder, tmp_path: Path) -> None:
+def study_file(folder: Path, run: RunFolder) -> Path:
+    """The ready split-face study on the toy run."""
+    from study import specification
+
+    text = (Path(specification.__file__).parent / "examples" / "split_face.yaml").read_text(encoding="utf-8")
+    changes = {
+        "conditions: [photograph, deep, deep-linear, deep-nearest, pca, visio]": "conditions: [photograph, alpha]",
+        "runs: [../../runs/first]": f"runs: [{run.path}]",
+        "protocol: blur:8": "protocol: identity",
+        'training_subjects: ["140", "141"]': "training_subjects: [s2]",
+        "width: 512": "width: 96",
+        "height: 640": "height: 120",
+    }
+    for before, after in changes.items():
+        assert before in text
+        text = text.replace(before, after, 1)
+    folder.mkdir()
+    (folder / "study.yaml").write_text(text, encoding="utf-8")
+    return folder / "study.yaml"
+
+
+def test_the_command_builds_what_the_study_file_says(run: RunFolder, tmp_path: Path) -> None:
     from study.stimuli_commands import stimuli
 
-    words = [str(run.path), "--out", str(tmp_path / "study"), "--conditions", "photograph,alpha", "--size", "96x120"]
-    done = CliRunner().invoke(stimuli, words, standalone_mode=False)
+    file = study_file(tmp_path / "study", run)
+    done = CliRunner().invoke(stimuli, [str(file.parent)], standalone_mode=False)
     assert done.exception is None and done.return_value == 0
     assert "6 stimuli of 2 people, 0 missing" in done.output
+    made = read_catalogue(file.parent).stimuli
+    assert {(one.composition, one.width, one.height) for one in made} == {("split", 96, 120)}
     shutil.rmtree(run.result(ResultKey("alpha", "identity", "s2")))
-    done = CliRunner().invoke(stimuli, [*words, "--json", "-q"], standalone_mode=False)
+    done = CliRunner().invoke(stimuli, [str(file), "--json", "-q"], standalone_mode=False)
     assert done.return_value == 5
     said = json.loads(done.stdout)
     assert said["stimuli"] == 5
