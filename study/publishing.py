@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import quote, urlsplit
 
-import boto3  # type: ignore[import-untyped, unused-ignore]
-from boto3.exceptions import S3UploadFailedError  # type: ignore[import-untyped, unused-ignore]
-from boto3.s3.transfer import TransferConfig  # type: ignore[import-untyped, unused-ignore]
-from botocore.config import Config  # type: ignore[import-untyped, unused-ignore]
-from botocore.exceptions import (  # type: ignore[import-untyped, unused-ignore]
+import boto3
+from boto3.exceptions import S3UploadFailedError
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     NoCredentialsError,
