@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from study.stimuli.order import StimuliOrder
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+# As long as its column in the database.
+Short = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=80)]
 Cents = Annotated[int, Field(ge=0, le=2**31 - 1)]
 LABELS = {"real": "Real", "fake": "Fake"}
@@ -120,7 +122,7 @@ class ScreenBlock(Block):
 class ConsentBlock(Block):
     """What raters agree to before anything else."""
 
-    version: Text = Field(description="Of the text; stored with every agreement. Change it whenever the text changes.")
+    version: Short = Field(description="Of the text; stored with every agreement. Change it whenever the text changes.")
     text: Text = Field(
         description="Who asks, what is done, how long it takes, what is stored and for how long, whom to ask."
     )
@@ -149,7 +151,7 @@ class WordingBlock(Block):
 class PaymentBlock(Block):
     """What raters are paid, through whom, and what it may cost at most."""
 
-    provider: Name = Field(default="local", description="Marketplace: local (a link or a kiosk), prolific, mturk.")
+    provider: Short = Field(default="local", description="Marketplace: local (a link or a kiosk), prolific, mturk.")
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field(
         default="USD", description="Three capital letters, as in ISO 4217."
     )
@@ -273,7 +275,7 @@ class Specification(Block):
         description="What commands call it: small letters, digits and '-', at most 80."
     )
     title: Text = Field(description="What raters see first.")
-    design: Text = Field(description="split-face, single, ranking, pairwise, acr or dsis.")
+    design: Short = Field(description="split-face, single, ranking, pairwise, acr or dsis.")
     conditions: tuple[Name, ...] = Field(
         min_length=1,
         description=f"Methods that compete, and '{PHOTOGRAPH}' where real faces do. RUN/METHOD tells runs apart.",

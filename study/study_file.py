@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -21,6 +22,8 @@ MOST_BYTES = 1_000_000
 DEEPEST = 20
 # More mistakes than these are counted, not told: mending the first often mends the rest.
 TOLD = 4
+
+_UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f\\ud800-\\udfff]")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -83,26 +86,31 @@ def _compose(path: Path, text: str) -> yaml.MappingNode:
         raise InputError(f"'{path}'{_line_of(error)} is not valid YAML ({_problem(error)}): mend that line.") from error
     if not isinstance(root, yaml.MappingNode):
         raise InputError(f"'{path}' holds no study: it must be made of lines 'name: value'.")
-    for node in _mappings(root):
-        seen: set[str] = set()
-        for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode):
-                raise InputError(f"'{path}', line {line}: a name must be a word: write 'name: value'.")
-            if key.value in seen:
-                raise InputError(f"'{path}', line {line}: '{key.value}' stands there a second time: keep one of them.")
-            seen.add(key.value)
+    for line, problem in _problems(root):
+        raise InputError(f"'{path}', line {line}: {problem}.")
     return root
 
 
-def _mappings(node: yaml.Node) -> Iterator[yaml.MappingNode]:
+def _problems(node: yaml.Node) -> Iterator[tuple[int, str]]:
+    """What YAML allows and a study file does not, with the line."""
+    line = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
-        yield node
-        for _, value in node.value:
-            yield from _mappings(value)
+        seen: set[str] = set()
+        for key, value in node.value:
+            at = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                yield at, "a name must be a word: write 'name: value'"
+            elif key.value in seen:
+                yield at, f"'{key.value}' stands there a second time: keep one of them"
+            else:
+                seen.add(key.value)
+                yield from _problems(key)
+            yield from _problems(value)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            yield from _mappings(value)
+            yield from _problems(value)
+    elif _UNPRINTABLE.search(node.value):
+        yield line, "a text holds a control sign, which databases and browsers refuse: take it out"
 
 
 def _number(event: yaml.Event) -> int:

@@ -162,6 +162,19 @@ def test_rankings_are_even_in_sets_and_places(study: tuple[Design, DesignSetting
 @given(studies("pairwise"))
 def test_pairs_are_even_and_both_ways_round(study: tuple[Design, DesignSettings, tuple[Stimulus, ...]]) -> None:
     design, asked, stimuli = study
+    pairs_are_even(design, asked, stimuli)
+
+
+@pytest.mark.parametrize(("count", "people", "passes"), [(4, 3, 2), (5, 4, 2), (6, 2, 3), (7, 3, 3)])
+def test_pairs_of_people_who_come_back_are_even(count: int, people: int, passes: int) -> None:
+    options = {"training_subjects": ("t1", "t2")}
+    asked = settings(METHODS[:count], people * passes, 1, options=options)
+    stimuli = pictures([*(f"s{number}" for number in range(people)), "t1", "t2"], METHODS[:count])
+    pairs_are_even(DESIGNS.get("pairwise"), asked, stimuli)
+
+
+def pairs_are_even(design: Design, asked: DesignSettings, stimuli: Sequence[Stimulus]) -> None:
+    """Once every slot of a whole round is filled, each person is shown with each ordered pair equally often."""
     known = {stimulus.sha256: stimulus for stimulus in stimuli}
     people = len({s.subject for s in stimuli}) - 2
     ordered = list(itertools.permutations(asked.conditions, 2))
