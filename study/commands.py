@@ -9,25 +9,24 @@ import click
 
 from recon.command_options import json_option
 from study.database_commands import database
+from study.server_commands import links, serve
+from study.stimuli_commands import publish, stimuli
 
 if TYPE_CHECKING:
     from study.check import Checked
 
 
-@click.group()
+class InOrder(click.Group):
+    """Lists its sub-commands in the order in which a study needs them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which they were added."""
+        return list(self.commands)
+
+
+@click.group(cls=InOrder)
 def study() -> None:
     """Ask people: lay out a study, host it, watch it, pay, and analyse what they said."""
-
-
-@study.command("schema")
-@json_option
-def schema_command(as_json: bool) -> None:
-    """Print every field of a study file with its meaning; with --json the JSON schema that editors take."""
-    import json
-
-    from study.schema import json_schema, markdown
-
-    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False) if as_json else markdown(), nl=as_json)
 
 
 @study.command("example")
@@ -47,6 +46,17 @@ def example_command(name: str | None) -> None:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
         raise UsageError(f"there is no example '{name}': did you mean '{near}'? Known: {', '.join(known)}.")
     click.echo((folder / f"{name}.yaml").read_text(encoding="utf-8"), nl=False)
+
+
+@study.command("schema")
+@json_option
+def schema_command(as_json: bool) -> None:
+    """Print every field of a study file with its meaning; with --json the JSON schema that editors take."""
+    import json
+
+    from study.schema import json_schema, markdown
+
+    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False) if as_json else markdown(), nl=as_json)
 
 
 @study.command("check")
@@ -158,4 +168,5 @@ def _power(found: Checked) -> str:
     )
 
 
-study.add_command(database)
+for command in (stimuli, publish, serve, links, database):
+    study.add_command(command)

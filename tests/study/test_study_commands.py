@@ -195,6 +195,14 @@ def test_schema(command: Command) -> None:
     assert json.loads(out)["properties"]["trials"]["description"] == "Of one rater."
 
 
+def test_commands_stand_in_the_order_of_a_study(command: Command) -> None:
+    code, out, _ = command("--help")
+    assert code == 0
+    listed = [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines() if line.strip()]
+    order = [name for name in listed if name in ("example", "schema", "check", "stimuli", "publish", "serve", "links")]
+    assert order == ["example", "schema", "check", "stimuli", "publish", "serve", "links"]
+
+
 def test_examples_are_printed_as_they_are(command: Command) -> None:
     code, out, _ = command("example")
     assert code == 0
