@@ -128,11 +128,14 @@ def _problem(error: yaml.YAMLError) -> str:
 
 
 def _told(path: Path, root: yaml.MappingNode, model: type[BaseModel], error: ValidationError) -> str:
-    mistakes = []
-    for entry in error.errors(include_url=False):
-        place = _place(entry)
-        mistakes.append((_line(root, place), _sentence(model, place, entry)))
-    mistakes.sort()
+    entries = [(_place(entry), entry) for entry in error.errors(include_url=False)]
+    misspelt = {_nearest(model, place) for place, entry in entries if entry["type"] == "extra_forbidden"}
+    mistakes = sorted(
+        (_line(root, place), _sentence(model, place, entry))
+        for place, entry in entries
+        # What is there under a misspelt name is not missing.
+        if entry["type"] != "missing" or place not in misspelt
+    )
     told = [f"line {line}: {sentence}" for line, sentence in mistakes[:TOLD]]
     more = len(mistakes) - len(told)
     return f"'{path}', " + "; ".join(told) + (f"; and {more} more" if more > 0 else "") + "."
@@ -165,7 +168,7 @@ def _sentence(model: type[BaseModel], place: tuple[str | int, ...], entry: Mappi
     name = _said(place)
     kind, context = entry["type"], entry.get("ctx", {})
     if kind == "extra_forbidden":
-        return _unknown(model, place)
+        return f"there is no '{name}': did you mean '{_said(_nearest(model, place))}'?"
     if kind == "missing":
         return f"'{name}' is missing: add it ({_meaning(model, place)})"
     if kind == "study":
@@ -206,11 +209,11 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "…"
 
 
-def _unknown(model: type[BaseModel], place: tuple[str | int, ...]) -> str:
+def _nearest(model: type[BaseModel], place: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """The known field that is spelt most like the unknown one at ``place``."""
     owner = _model_at(model, place[:-1])
     known = list(owner.model_fields) if owner is not None else []
-    near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.0)
-    return f"there is no '{_said(place)}': did you mean '{_said((*place[:-1], *near))}'?"
+    return (*place[:-1], *difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.0))
 
 
 def _meaning(model: type[BaseModel], place: tuple[str | int, ...]) -> str:

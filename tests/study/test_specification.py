@@ -96,7 +96,8 @@ def test_a_small_file(write: Write) -> None:
     ("old", "new", "line", "said"),
     [
         ("raters: 10", "ratres: 10", 5, "there is no 'ratres': did you mean 'raters'?"),
-        ("raters: 10", "ratres: 10", 1, "'raters' is missing: add it (How many people answer)"),
+        ("raters: 10\n", "", 1, "'raters' is missing: add it (How many people answer)"),
+        ("  main: 4\n", "", 15, "'trials.main' is missing: add it (Trials that are analysed)"),
         ("  main: 4", "  mian: 4", 16, "there is no 'trials.mian': did you mean 'trials.main'?"),
         ("    labels: [", "    lables: [", 11, "there is no 'scales[2].lables': did you mean 'scales[2].labels'?"),
         ("raters: 10", "raters: '10'", 5, "'raters' is \"10\": write a whole number, without quotes"),
@@ -147,6 +148,11 @@ def test_mistakes_are_named_with_line_and_mend(write: Write, old: str, new: str,
     told = refused(path)
     assert f"line {line}" in told, told
     assert said in told, told
+
+
+def test_what_is_misspelt_is_not_missing(write: Write) -> None:
+    told = refused(write(SMALL.replace("raters: 10", "ratres: 10").replace("  main: 4", "  mian: 4")))
+    assert "missing" not in told and told.count("did you mean") == 2
 
 
 def test_several_mistakes_are_told_together(write: Write) -> None:
