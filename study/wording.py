@@ -60,7 +60,7 @@ QUESTIONS: Mapping[str, Mapping[str, str]] = {
         **_VERDICT_ATTENTION,
     },
     "single": {
-        "real-or-fake": "Is this a photograph of a face, or is its skin made by a computer?",
+        "real-or-fake": "Is this face real, or was its skin made by a computer?",
         **_VERDICT_ATTENTION,
     },
     "ranking": {
