@@ -6,7 +6,8 @@ at the provider by its token, draft it, note that it is being published, publish
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, select
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from recon.errors import OutcomeUnknownError, ProviderError, UsageError
 from study import ledger
-from study.database import AssignmentRow, HitRow, StudyRow
+from study.database import AssignmentRow, HitRow, PaymentRow, StudyRow
 from study.engine import reading, transaction
 
 if TYPE_CHECKING:
@@ -107,6 +108,36 @@ def _note_state(engine: Engine, posted: Posted) -> None:
             row.state = posted.state
             row.provider_id = posted.provider_id or row.provider_id
             row.url = posted.url or row.url
+
+
+def replace_rejected(engine: Engine, provider: Provider, posting: Posting, most: int = 9) -> tuple[Posted, ...]:
+    """Offer the places of rejected raters again, where the provider does not do so itself; may be repeated.
+
+    They go into postings of their own, of at most ``most`` places: Mechanical Turk does not let a HIT of nine
+    assignments grow, and takes more for larger ones. Their money is what the rejections gave back.
+
+    Raises:
+        BudgetError, ProviderError: see :func:`launch`.
+    """
+    if provider.rejection_reopens:
+        return ()
+    with reading(engine) as session:
+        study = _study(session, posting.study)
+        rejected = session.scalars(
+            select(PaymentRow.id).where(
+                PaymentRow.study_id == study.id, PaymentRow.provider_reference == ledger.RELEASED
+            )
+        ).all()
+        offered: list[tuple[str, int]] = []
+        for number in count():  # those that were begun, finished or not
+            token = ledger.request_token(study, "replacement", str(number))
+            hit = session.scalar(select(HitRow).where(HitRow.request_token == token))
+            left = len(rejected) - sum(places for _, places in offered)
+            if hit is None and left <= 0:
+                break
+            offered.append((token, min(most, left) if hit is None else hit.assignments))
+    again = (replace(posting, token=token, places=places) for token, places in offered)
+    return tuple(posted for part in again for posted in launch(engine, provider, part))
 
 
 def close(engine: Engine, provider: Provider, study: str) -> tuple[Posted, ...]:

@@ -131,6 +131,7 @@ class ProlificProvider:
         posted = self.create(part)
         if posted.state != "draft":
             return posted
+        self._check_money(posted.provider_id, part)
         try:
             # Repeatable: a study that is published cannot be published again.
             self._client.post(f"/studies/{posted.provider_id}/transition/", {"action": "PUBLISH"}, repeatable=True)
@@ -140,6 +141,16 @@ class ProlificProvider:
                 raise
             return posted
         return self._study_or_unknown(posted.provider_id)
+
+    def _check_money(self, posting_id: str, part: Posting) -> None:
+        """A draft can be changed on Prolific's pages; what is published must be what was set aside."""
+        study = self._client.get(f"/studies/{posting_id}/")
+        found = (_field(study, "reward"), _field(study, "total_available_places"))
+        if found != (part.reward_cents, part.places):
+            raise ProviderError(
+                f"Prolific's draft {posting_id} offers {found[1]} places at {found[0]} cents, the study file "
+                f"{part.places} at {part.reward_cents}: delete the draft at Prolific, and launch again."
+            )
 
     def test_study(self, part: Posting) -> Posted:
         """Offer a copy to the test participants of the workspace; costs nothing, needs no ``live``."""
