@@ -1,0 +1,95 @@
+"""What opinion scores say, scale by scale: mean opinion scores, the subject model of ITU-T P.910, contrasts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from metrics.comparison import Estimate
+from recon.errors import InputError
+from study.analysis.fooling import box_plot
+from study.analysis.opinion_scores import ConditionOpinion, condition_opinions, scores_from_frame
+from study.analysis.subject_bias import SubjectModel, subject_model
+from study.report.figures import rater_boxes
+from study.report.tables import Cell, Column, Section, Table, no_order, ranks_in_words
+from study.report.verdicts import contrast_section
+
+Z_95 = 1.959964
+
+
+def opinion_sections(frame: pd.DataFrame, hues: Mapping[str, int]) -> tuple[Section, ...]:
+    """Sections of the frame *scores*, for each scale."""
+    sections: list[Section] = []
+    for scale in sorted(frame["scale"].unique()):
+        mine = frame[frame["scale"] == scale]
+        found = condition_opinions(mine)
+        sections.append(_opinions(str(scale), mine, found, hues))
+        if found.contrasts:
+            words = "Means of a rater's own scores, so that strict and lenient raters cancel."
+            sections.append(contrast_section(found.contrasts, hues, str(scale), words, f"contrasts_{scale}"))
+    return tuple(sections)
+
+
+def _opinions(scale: str, frame: pd.DataFrame, found: ConditionOpinion, hues: Mapping[str, int]) -> Section:
+    by_condition = scores_from_frame(frame, by="condition")
+    values = {
+        name: (by_condition.score[i], box_plot(by_condition.score[i])) for i, name in enumerate(by_condition.names)
+    }
+    boxes = rater_boxes(f"Scores of {scale} by rater", f"mean score: {scale}", values, by_condition.raters, hues)
+    tables = [_mos(scale, found)]
+    try:
+        tables.append(_model(scale, frame, subject_model(scores_from_frame(frame))))
+        words: tuple[str, ...] = ()
+    except InputError as error:
+        words = (f"The subject model of ITU-T P.910 was not fitted: {error}",)
+    return Section(f"scores_{scale}", f"Opinion scores: {scale}", words, tuple(tables), (boxes,))
+
+
+def _mos(scale: str, found: ConditionOpinion) -> Table:
+    ranks = ranks_in_words(found.ranks)
+    shares = tuple(Column(f"score {value:g}") for value in found.values)
+    columns = (Column("condition", "words"), Column("rank", "words"), Column("mean opinion score"), *shares,
+               Column("raters"))  # fmt: skip
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (
+            name, ranks[i],
+            Estimate(float(found.mean[i]), float(found.low[i]), float(found.high[i]), int(found.raters[i])),
+            *map(float, found.shares[i]), int(found.raters[i]),
+        )
+        for i, name in enumerate(found.names)
+    )  # fmt: skip
+    notes = (
+        "Mean over raters of their own means, 95 % BCa interval over raters; then the shares of the scores.",
+        "Rank 1 is the highest score; whether high is good depends on the scale.",
+        *no_order(found.ranks),
+    )
+    return Table(f"mos_{scale}", f"Mean opinion scores: {scale}", columns, rows, notes)
+
+
+def _model(scale: str, frame: pd.DataFrame, model: SubjectModel) -> Table:
+    """The quality of a condition's stimuli on average, of the faces that were shown."""
+    condition = dict(zip(frame["stimulus"], frame["condition"], strict=True))
+    belongs = np.array([condition[name] for name in model.names])
+    rows = []
+    for name in sorted(set(belongs.tolist())):
+        mine = belongs == name
+        quality, count = float(model.quality[mine].mean()), int(mine.sum())
+        half = Z_95 * float(np.sqrt(np.square(model.error[mine]).sum())) / count
+        rows.append((name, Estimate(quality, quality - half, quality + half, count), float(model.mos[mine].mean()),
+                     count))  # fmt: skip
+    columns = (Column("condition", "words"), Column("quality ψ"), Column("plain mean"), Column("stimuli"))
+    bounded = (
+        (f"The inconsistency of {len(model.bounded)} raters is at its bound or had too few scores.",)
+        if model.bounded
+        else ()
+    )
+    notes = (
+        "Mean of the quality of a condition's stimuli, for these stimuli: raters' biases taken away, consistent raters "
+        "weighing more (restricted maximum likelihood).",
+        f"Raters' biases: standard deviation {float(np.std(model.bias, ddof=1)):.2f}, from {model.bias.min():.2f} to "
+        f"{model.bias.max():.2f}; inconsistency: median {float(np.median(model.inconsistency)):.2f}.",
+        *bounded,
+    )
+    return Table(f"p910_{scale}", f"Subject model of ITU-T P.910: {scale}", columns, tuple(rows), notes)

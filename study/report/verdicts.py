@@ -1,0 +1,130 @@
+"""What verdicts say, real or fake: fooling rates by rater, false alarms, d′ and criterion, and contrasts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from metrics.comparison import Estimate
+from metrics.statistics import SIGNIFICANT
+from study.analysis.contrasts import ConditionContrast
+from study.analysis.fooling import Fooling, fooling_rates, verdicts_from_frame
+from study.analysis.signal_detection import Detection, detections
+from study.contract import PHOTOGRAPH
+from study.report.figures import differences_plot, estimates_plot, rater_boxes
+from study.report.tables import Column, Figure, Section, Table, no_order, ranks_in_words
+
+CHANCE = "no more than chance"
+
+
+def verdict_sections(frame: pd.DataFrame, hues: Mapping[str, int]) -> tuple[Section, ...]:
+    """Sections of the frame *verdicts*.
+
+    Raises:
+        InputError: there are verdicts of photographs alone.
+    """
+    verdicts = verdicts_from_frame(frame)
+    found = fooling_rates(verdicts)
+    words = (
+        "Of the pictures of a condition that a rater saw, the share that they called real; each rater counts alike. "
+        "A rate means something beside that of photographs alone: who calls everything real is fooled by everything.",
+    )
+    sections = [Section("fooling", "Who was taken for real", words, (_rates(found),), (_boxes(found, hues),))]
+    if PHOTOGRAPH in verdicts.names:
+        sections.append(_detection(detections(verdicts), hues))
+    if found.contrasts:
+        sections.append(
+            contrast_section(found.contrasts, hues, "share called real", "Shares called real, rater by rater.")
+        )
+    return tuple(sections)
+
+
+def _rates(found: Fooling) -> Table:
+    import numpy as np
+
+    competing = np.array([one.rank for one in found.rates if one.condition != PHOTOGRAPH])
+    ranks = [*ranks_in_words(competing), *("" for one in found.rates if one.condition == PHOTOGRAPH)]
+    columns = (
+        Column("condition", "words"), Column("rank", "words"), Column("called real"), Column("median"),
+        Column("pooled (Wilson)"), Column("below photographs"), Column("p", "p"), Column("raters"), Column("verdicts"),
+    )  # fmt: skip
+    rows = tuple(
+        (
+            one.condition, rank, Estimate(one.mean, one.low, one.high, one.raters), one.box.median,
+            Estimate(one.pooled, one.wilson_low, one.wilson_high, one.verdicts),
+            Estimate(one.shortfall, one.shortfall_low, one.shortfall_high, one.raters), one.shortfall_p, one.raters,
+            one.verdicts,
+        )
+        for one, rank in zip(found.rates, ranks, strict=True)
+    )  # fmt: skip
+    notes = (
+        "called real: mean over raters, 95 % BCa interval over raters. Pooled: all verdicts as if independent.",
+        "p: sign-flip permutation test that a condition is called real as often as photographs, after Holm.",
+        *no_order(competing),
+    )
+    return Table("fooling_rates", "Fooling rates", columns, rows, notes)
+
+
+def _boxes(found: Fooling, hues: Mapping[str, int]) -> Figure:
+    values = {one.condition: (one.by_rater, one.box) for one in found.rates}
+    return rater_boxes("Fooling rates by rater", "share called real", values, found.raters, hues)
+
+
+def _detection(found: Sequence[Detection], hues: Mapping[str, int]) -> Section:
+    columns = (
+        Column("condition", "words"), Column("called fake"), Column("photographs called fake"), Column("d′"),
+        Column("criterion c"), Column("d′, mean of raters"), Column("raters"),
+    )  # fmt: skip
+    rows = tuple(
+        (
+            one.condition, one.hit_rate, one.false_alarm_rate,
+            Estimate(one.d_prime, one.d_prime_low, one.d_prime_high, one.raters),
+            Estimate(one.criterion, one.criterion_low, one.criterion_high, one.raters),
+            Estimate(one.mean_d_prime, one.mean_low, one.mean_high, one.raters), one.raters,
+        )
+        for one in found
+    )  # fmt: skip
+    notes = (
+        "Hits are renderings called fake, false alarms photographs called fake; log-linear correction (Hautus 1995).",
+        "d′ of all answers together, 95 % interval by bootstrap over raters; c above 0: raters tend to say real.",
+    )
+    plot = estimates_plot(
+        "Sensitivity d′", "d′, lower is more real",
+        [(one.condition, Estimate(one.d_prime, one.d_prime_low, one.d_prime_high, one.raters), hues[one.condition])
+         for one in found],
+        zero=0.0, words="0: renderings cannot be told from photographs. 95 % intervals over raters.",
+    )  # fmt: skip
+    words = ("d′ says how well renderings were told from photographs, whatever a rater tends to answer.",)
+    table = Table("detection", "Signal detection", columns, rows, notes)
+    return Section("detection", "Could they be told from photographs", words, (table,), (plot,))
+
+
+def contrast_section(
+    contrasts: Sequence[ConditionContrast], hues: Mapping[str, int], axis: str, words: str, key: str = "contrasts"
+) -> Section:
+    """All pairs of conditions, with Holm's correction."""
+    columns = (
+        Column("pair", "words"), Column("verdict", "words"), Column("difference"), Column("p", "p"), Column("d_z"),
+        Column("raters"),
+    )  # fmt: skip
+    estimates = [Estimate(one.difference, one.low, one.high, one.raters) for one in contrasts]
+    rows = tuple(
+        (
+            f"{one.first} − {one.second}",
+            f"{one.higher} is higher" if one.higher else CHANCE,
+            estimate,
+            one.p_holm,
+            one.effect,
+            one.raters,
+        )
+        for one, estimate in zip(contrasts, estimates, strict=True)
+    )
+    note = (
+        f"Mean difference over the raters who judged both, 95 % BCa interval; p of the sign-flip permutation test "
+        f"after Holm's correction over all pairs, {100 * SIGNIFICANT:g} %; d_z is Cohen's."
+    )
+    drawn = [(one.first, one.second, each, one.p_holm) for one, each in zip(contrasts, estimates, strict=True)]
+    figure = differences_plot(f"Differences in {axis}", f"difference in {axis}", drawn, hues)
+    table = Table(key, "Differences between conditions", columns, rows, (note,))
+    return Section(key, f"Conditions against each other: {axis}", (words,), (table,), (figure,))
