@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, Select, func, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
-from recon.errors import InputError, MesofaceError
+from recon.errors import InputError, MesofaceError, StudyDatabaseError
 from study.contacts import remember
 from study.contract import Stimulus, Trial
 from study.database import AssignmentRow, ParticipantRow, ResponseRow, StudyRow, TrialRow
@@ -39,6 +39,8 @@ from study.server.tokens import issue
 from study.stimuli.catalogue import file_name
 
 _UNFINISHED = ("consented", "training", "active")
+# Longest wait for the writer's turn: of those who queue behind a database that does not answer, none waits for all.
+TURN_SECONDS = 8.0
 
 
 class ConflictError(MesofaceError):
@@ -72,13 +74,22 @@ class Host:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """A writing transaction. On SQLite the threads of this process queue here: its own waiting is by sleeping."""
-        if self.engine.dialect.name == "sqlite":
-            with self.turn, transaction(self.engine) as session:
-                yield session
-        else:
+        """A writing transaction. On SQLite the threads of this process queue here: its own waiting is by sleeping.
+
+        Raises:
+            StudyDatabaseError: the database does not answer, or those who came before have waited for it too long.
+        """
+        if self.engine.dialect.name != "sqlite":
             with transaction(self.engine) as session:
                 yield session
+            return
+        if not self.turn.acquire(timeout=TURN_SECONDS):
+            raise StudyDatabaseError("the study database is busy: other requests wait for it.")
+        try:
+            with transaction(self.engine) as session:
+                yield session
+        finally:
+            self.turn.release()
 
 
 def find(host: Host, arrival: Arrival, visitor: str, at: datetime) -> SessionView | None:
@@ -248,10 +259,9 @@ def answer(host: Host, number: int, given: Answer, at: datetime) -> AnswerView:
 def _answer(host: Host, number: int, given: Answer, at: datetime) -> AnswerView:
     with host.writing() as session:
         assignment = _locked(host, session, number)
-        row, response, following = _trial(session, number, given.index)
+        row, response, following, turn = _trial(session, number, given.index)
         if response is not None and response.client_uuid == str(given.client_uuid):
-            return _acknowledgement(assignment, row, response, _next(session, number))
-        turn = _next(session, number)
+            return _acknowledgement(assignment, row, response, turn)
         if turn != given.index:
             raise ConflictError("this is not the next question.", turn)
         trial = _as_trial(row)
@@ -298,30 +308,41 @@ def _acknowledgement(assignment: AssignmentRow, row: TrialRow, response: Respons
 
 
 def _locked(host: Host, session: Session, number: int) -> AssignmentRow:
-    """The assignment; its other requests wait (PostgreSQL; on SQLite all writers do)."""
-    wanted = select(AssignmentRow).where(AssignmentRow.id == number, AssignmentRow.study_id == host.study_id)
-    assignment = session.scalar(wanted.with_for_update())
+    """The assignment with its slot; its other requests wait (PostgreSQL; on SQLite all writers do)."""
+    assignment = session.scalar(
+        select(AssignmentRow)
+        .where(AssignmentRow.id == number, AssignmentRow.study_id == host.study_id)
+        .options(joinedload(AssignmentRow.slot))
+        .with_for_update(of=AssignmentRow)
+    )
     if assignment is None:
         raise ConflictError("this session is not known here: open the study again through its link.")
     return assignment
 
 
-def _trial(session: Session, assignment: int, index: int) -> tuple[TrialRow, ResponseRow | None, TrialRow | None]:
-    """The trial, its answer if it has one, and the trial after it."""
+def _trial(
+    session: Session, assignment: int, index: int
+) -> tuple[TrialRow, ResponseRow | None, TrialRow | None, int | None]:
+    """The trial, its answer if it has one, the trial after it, and the index of the first without an answer."""
+    # One statement apart from that which locks: only what is read after the lock is had is sure to be the newest.
     found = session.execute(
-        select(TrialRow, ResponseRow)
+        select(TrialRow, ResponseRow, _first_open(assignment).scalar_subquery().correlate(None))
         .outerjoin(ResponseRow, ResponseRow.trial_id == TrialRow.id)
         .where(TrialRow.assignment_id == assignment, TrialRow.index.in_((index, index + 1)))
         .order_by(TrialRow.index)
     ).all()
     if not found or found[0][0].index != index:
         raise ConflictError("there is no such question.", _next(session, assignment))
-    return found[0][0], found[0][1], found[1][0] if len(found) > 1 else None
+    return found[0][0], found[0][1], found[1][0] if len(found) > 1 else None, found[0][2]
 
 
 def _next(session: Session, assignment: int) -> int | None:
     """Index of the first trial without an answer."""
-    return session.scalar(
+    return session.scalar(_first_open(assignment))
+
+
+def _first_open(assignment: int) -> Select[tuple[int | None]]:
+    return (
         select(func.min(TrialRow.index))
         .outerjoin(ResponseRow, ResponseRow.trial_id == TrialRow.id)
         .where(TrialRow.assignment_id == assignment, ResponseRow.id.is_(None))

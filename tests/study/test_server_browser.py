@@ -115,6 +115,7 @@ def test_split_face_by_keyboard_with_a_reload(browser: Browser, engine: Engine, 
                 assert page.locator("#progress-text").inner_text() == "Question 5 of 8"
             page.keyboard.press("1" if index % 2 else "2")
             if index < 2:
+                page.locator("#feedback").wait_for(state="visible")
                 said = page.locator("#feedback-text").inner_text()
                 assert re.match(r"That is (not )?right\. The answer is: (Real|Fake)\.", said)
                 page.keyboard.press("Enter")
@@ -157,7 +158,7 @@ def test_ranking_by_mouse_keys_and_buttons(browser: Browser, engine: Engine, tmp
             assert order_on(page) == [0, 1, 2, 3]
             if index == 0:
                 page.locator("#confirm-order").click()
-                assert "not moved" in page.locator("#answers .note").inner_text()
+                page.locator("#answers .note", has_text="not moved").wait_for()
             elif index == 1:
                 drag(page, 0, 2)
                 assert order_on(page) == [1, 2, 0, 3]
@@ -246,7 +247,7 @@ def test_answers_are_kept_while_the_study_cannot_be_reached(browser: Browser, en
             wait_for(page, index)
             page.keyboard.press("1")
         wait_for(page, 3)
-        assert page.inner_text("#status").startswith("3 answers are not sent yet; they are kept on this device")
+        page.locator("#status", has_text="3 answers are not sent yet; they are kept on this device").wait_for()
         assert answers(engine) == []
         page.on("dialog", lambda dialog: dialog.accept())  # "leave the page?"
         page.reload()
@@ -323,7 +324,7 @@ def test_in_a_sandboxed_frame_of_the_marketplace(browser: Browser, engine: Engin
         page.context.route("**/api/answers", lambda route: route.abort())
         frame.locator("#answers button").first.click()
         frame.locator("footer.notice").wait_for()
-        assert "does not let it store anything" in frame.locator("#status").inner_text()
+        frame.locator("#status", has_text="does not let it store anything").wait_for()
         page.context.unroute("**/api/answers")
         for index in range(1, 6):
             wait_for(frame, index)
@@ -383,3 +384,24 @@ def test_the_server_dies_and_comes_back(browser: Browser, engine: Engine, tmp_pa
                 page.keyboard.press("1")
             shows(page, "done")
     assert [answer["choice"] for answer in answers(engine)] == ["real", "fake", "real", "real", "real", "real"]
+
+
+def test_an_answer_that_is_refused_for_good_is_asked_again(browser: Browser, engine: Engine, tmp_path: Path) -> None:
+    """A page must not be stuck with what the server will never take."""
+    with site(engine, tmp_path, settings_for("split-face", training=0)) as address, opened(browser, DESK) as page:
+        page.goto(address)
+        begin(page)
+        wait_for(page, 0)
+        body = '{"error": "this does not answer the question.", "next": null}'
+        page.route("**/api/answers", lambda route: route.fulfill(status=400, body=body))
+        page.keyboard.press("1")
+        page.locator("footer.notice #status", has_text="this does not answer the question.").wait_for()
+        page.unroute("**/api/answers")
+        shows(page, "instructions")
+        page.locator("#begin").click()
+        wait_for(page, 0)
+        page.keyboard.press("2")
+        wait_for(page, 1)
+        page.keyboard.press("2")
+        wait_for(page, 2)
+    assert [answer["choice"] for answer in answers(engine)][:1] == ["fake"]

@@ -53,6 +53,7 @@ class Ranking {
     grip.setAttribute('aria-hidden', 'true');
     const tools = make('div', { className: 'tools' });
     tools.append(
+      make('div', { className: 'name', textContent: label }),
       button('back', 'Move forward', '◀', '▲', () => this.shift(item, -1)),
       grip,
       button('closer', 'Enlarge', '⤢', '⤢', () => Study.showCloser(picture, label)),

@@ -281,15 +281,16 @@
     }
   }
 
-  // Page and server disagree, for example because the session went on in another tab: the server is right.
+  // Page and server disagree, for example because the session went on in another window: the server is right. What it
+  // has is dropped here, and so is what it will never take; then the page looks where the session stands.
   async function lost(error) {
-    if (error.status === 409) {
-      outbox.drop(error.next === null || error.next === undefined ? Infinity : error.next);
-      if (outbox.items.length && outbox.items[0].index > error.next) outbox.drop(Infinity);
-      await arrive().catch(refused);
-    } else {
-      refused(error);
-    }
+    if (error.status === 401) return refused(error);
+    const next = typeof error.next === 'number' ? error.next : Infinity;
+    outbox.drop(next);
+    if (outbox.items.length && outbox.items[0].index > next) outbox.drop(Infinity);
+    await arrive().catch(refused);
+    if (error.status !== 409) status(error.message, true);
+    return undefined;
   }
 
   async function sending() {
