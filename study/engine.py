@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    InternalError,
+    NoSuchModuleError,
+    OperationalError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from recon.errors import StudyDatabaseError
@@ -25,8 +33,12 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 URL_VARIABLE = "MESOFACE_STUDY_DATABASE"
-# How long a writer waits for its turn on SQLite: longer than any transaction of ours by orders of magnitude.
-BUSY_MILLISECONDS = 30_000
+# How long a writer waits for its turn on SQLite: longer than any transaction of ours by orders of magnitude. What one
+# request may wait in all stays below the 20 s after which a rater's page gives it up and sends it again.
+BUSY_MILLISECONDS = 8_000
+# To reach PostgreSQL, and for a connection of the pool, in seconds.
+CONNECT_SECONDS = 8
+POOL_SECONDS = 8
 _READING = "mesoface_reading"
 
 
@@ -60,8 +72,10 @@ def open_database(url: str | None = None) -> Engine:
                 raise StudyDatabaseError(f"'{text}' keeps nothing: name a file, for example sqlite:///studies.sqlite.")
             make_folder(Path(address.database).absolute().parent)
             return _sqlite(address)
+        if address.get_backend_name() == "postgresql" and "connect_timeout" not in address.query:
+            address = address.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
         # A dropped connection is noticed before a rater's answer is sent into it.
-        return create_engine(address, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        return create_engine(address, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=POOL_SECONDS)
     except (ArgumentError, NoSuchModuleError) as error:
         raise StudyDatabaseError(
             f"'{text}' is no database address ({error}): use sqlite:///FILE or postgresql://USER@HOST/NAME."
@@ -73,7 +87,10 @@ def open_database(url: str | None = None) -> Engine:
 
 
 def _sqlite(address: URL) -> Engine:
-    engine = create_engine(address, connect_args={"timeout": BUSY_MILLISECONDS / 1000})
+    # The server's threads, 40 of them, all may read at once.
+    engine = create_engine(
+        address, connect_args={"timeout": BUSY_MILLISECONDS / 1000}, max_overflow=40, pool_timeout=POOL_SECONDS
+    )
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:
@@ -118,10 +135,14 @@ def _typed(engine: Engine) -> Iterator[None]:
     """Turns failures of the connection into sentences; what a caller can handle (constraints) passes as it is."""
     try:
         yield
-    except OperationalError as error:
+    except PoolTimeoutError as error:
+        name = engine.url.render_as_string(hide_password=True)
+        raise StudyDatabaseError(f"the study database '{name}' is busy: all connections are in use.") from error
+    except (OperationalError, InternalError) as error:
         raise StudyDatabaseError(_said(engine, error)) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        # SQLite says of a file that is damaged, or none of its own, no more than that it is an error of the database.
+        if error.connection_invalidated or type(error) is DatabaseError:
             raise StudyDatabaseError(_said(engine, error)) from error
         raise
 

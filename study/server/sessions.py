@@ -341,7 +341,7 @@ def _next(session: Session, assignment: int) -> int | None:
     return session.scalar(_first_open(assignment))
 
 
-def _first_open(assignment: int) -> Select[tuple[int | None]]:
+def _first_open(assignment: int) -> Select[Any]:
     return (
         select(func.min(TrialRow.index))
         .outerjoin(ResponseRow, ResponseRow.trial_id == TrialRow.id)
