@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -50,6 +51,7 @@ QUESTIONS = {
 }
 
 
+@cache
 def drawn_face(seed: int, size: tuple[int, int] = (240, 300)) -> bytes:
     """A cartoon of a face, unlike any other seed's, as PNG."""
     random = np.random.default_rng(seed)

@@ -257,7 +257,7 @@ def spoilt(good: dict[str, Any]) -> st.SearchStrategy[Any]:
     return fields.map(lambda changed: {**good, **changed}) | json_values
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_is_sent_is_never_a_failure_of_ours(client: TestClient, engine: Engine, data: st.DataObject) -> None:
     """No 5xx; nothing is written without a valid token; a refusal is a sentence that does not repeat what was sent."""
@@ -282,7 +282,7 @@ def test_whatever_is_sent_is_never_a_failure_of_ours(client: TestClient, engine:
         assert session.scalar(select(func.count()).select_from(AssignmentRow)) == 0
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_a_rater_sends_is_kept_whole_or_refused(
     database: Engine, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
