@@ -43,6 +43,8 @@ def launch(engine: Engine, provider: Provider, posting: Posting) -> tuple[Posted
         UsageError: there is no such study, or it was posted to the other place (live, sandbox).
         ProviderError: the provider refused; parts that were published before stay published.
     """
+    with reading(engine) as session:
+        _check_study(_study(session, posting.study), provider)
     parts = provider.parts(posting)
     wishes = [ledger.Wish(part.token, provider.cost(part)) for part in parts]
     with transaction(engine) as session:
@@ -51,6 +53,20 @@ def launch(engine: Engine, provider: Provider, posting: Posting) -> tuple[Posted
             _note_posting(session, study, provider, part)
         ledger.promise(session, study.id, wishes)
     return tuple(_launch_part(engine, provider, part) for part in parts)
+
+
+def draft(engine: Engine, provider: Provider, posting: Posting) -> tuple[Posted, ...]:
+    """Make what nobody sees and nothing costs, where the provider has such a thing; ``launch`` goes on from there."""
+    with reading(engine) as session:
+        _check_study(_study(session, posting.study), provider)
+    parts = provider.parts(posting)
+    with transaction(engine) as session:
+        for part in parts:
+            _note_posting(session, _study(session, posting.study), provider, part)
+    made = tuple(provider.create(part) for part in parts)
+    for posted in made:
+        _note_state(engine, posted)
+    return made
 
 
 def _launch_part(engine: Engine, provider: Provider, part: Posting) -> Posted:
@@ -199,6 +215,13 @@ def _posted_ids(engine: Engine, provider: Provider, study: str) -> list[str]:
         for row in rows:
             check_place(study, row, provider)
         return [row.provider_id for row in rows if row.provider_id]
+
+
+def _check_study(study: StudyRow, provider: Provider) -> None:
+    if study.provider != provider.name:
+        raise UsageError(f"the raters of '{study.name}' come from '{study.provider}', not from '{provider.name}'.")
+    if study.simulated and provider.name != "local":
+        raise UsageError(f"'{study.name}' is answered by models: it is never offered to people.")
 
 
 def _study(session: Session, name: str) -> StudyRow:
