@@ -9,6 +9,8 @@ import click
 
 from recon.command_options import json_option
 from study.database_commands import database
+from study.report_commands import report
+from study.review_commands import pay, review
 from study.server_commands import links, serve
 from study.stimuli_commands import publish, stimuli
 
@@ -168,5 +170,5 @@ def _power(found: Checked) -> str:
     )
 
 
-for command in (stimuli, publish, serve, links, database):
+for command in (stimuli, publish, serve, links, review, pay, report, database):
     study.add_command(command)

@@ -1,0 +1,213 @@
+"""Pay what was decided: every session with *pay* and no reward yet is approved, every one decided against is rejected.
+
+A session without a decision is left alone: it is neither paid nor rejected by default. One that was not handed in is
+left alone too. Every step may be killed and run again: marketplaces take a second approval for the first, and the
+ledger (``study.ledger``) holds what may have happened. Model raters are never paid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from recon.errors import InputError, OutcomeUnknownError, UsageError
+from recon.progress import Progress, no_progress
+from study import ledger
+from study.database import AssignmentRow, HitRow, ParticipantRow, PaymentRow, StudyRow
+from study.engine import reading, require_schema
+from study.providers import launching, paying
+from study.providers.contract import Posting
+from study.quality.decisions import RULES, Decision, latest
+from study.quality.records import PSEUDONYM_DIGITS, find_study
+from study.quality.rules import SUBMITTED
+
+if TYPE_CHECKING:
+    from study.providers.contract import Provider
+
+REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Due:
+    """A session and what is to be done.
+
+    Attributes:
+        session: number of its assignment; ``rater``: first digits of the pseudonym.
+        code: that the rater was shown at the end.
+        decision: that holds.
+    """
+
+    session: int
+    rater: str
+    code: str
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Dues:
+    """What is to be paid and rejected in a study now, by number of the session.
+
+    Attributes:
+        reward_cents: of one rater, as the study file says; fees come on top.
+        approve, reject: still to be done; ``paid`` was confirmed before.
+        undecided: sessions that were handed in and are not decided.
+    """
+
+    study: str
+    provider: str
+    currency: str
+    reward_cents: int
+    approve: tuple[Due, ...]
+    reject: tuple[Due, ...]
+    paid: tuple[Due, ...]
+    undecided: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What was done.
+
+    Attributes:
+        approved, rejected: sessions.
+        failed: sessions and why; the others were done.
+        stopped: why nothing further was tried; empty where all was.
+    """
+
+    approved: tuple[int, ...]
+    rejected: tuple[int, ...]
+    failed: dict[int, str]
+    stopped: str = ""
+
+
+def dues(engine: Engine, name: str) -> Dues:
+    """What is due in the study ``name``.
+
+    Raises:
+        UsageError: there is no such study, or its raters are models.
+        StudyDatabaseError: the database cannot be read.
+    """
+    require_schema(engine)
+    with reading(engine) as session:
+        study = find_study(session, name)
+        if study.simulated:
+            raise UsageError(f"the raters of '{name}' are models: nobody is paid.")
+        found = _handed_in(session, study.id)
+        held = latest(session, study.id)
+        confirmed = _confirmed(session, study.id)
+        known = [Due(row.id, row_rater[:PSEUDONYM_DIGITS], row.completion_code or "", held[row.id])
+                 for row, row_rater in found if row.id in held]  # fmt: skip
+        refused = {row.id for row, _ in found if row.provider_state.lower() == REJECTED}
+        return Dues(
+            study=study.name,
+            provider=study.provider,
+            currency=study.currency,
+            reward_cents=int(study.specification.get("payment", {}).get("reward", 0)),
+            approve=tuple(one for one in known if one.decision.pay and one.session not in confirmed),
+            reject=tuple(one for one in known if not one.decision.pay and one.session not in confirmed | refused),
+            paid=tuple(one for one in known if one.session in confirmed),
+            undecided=tuple(row.id for row, _ in found if row.id not in held),
+        )
+
+
+def _handed_in(session: Session, study_id: int) -> list[tuple[AssignmentRow, str]]:
+    rows = session.execute(
+        select(AssignmentRow, ParticipantRow.pseudonym)
+        .join(ParticipantRow, ParticipantRow.id == AssignmentRow.participant_id)
+        .where(AssignmentRow.study_id == study_id, AssignmentRow.state == SUBMITTED, ~ParticipantRow.simulated)
+        .order_by(AssignmentRow.id)
+    )
+    return [(assignment, pseudonym) for assignment, pseudonym in rows]
+
+
+def _confirmed(session: Session, study_id: int) -> frozenset[int]:
+    rows = session.scalars(
+        select(PaymentRow.assignment_id).where(
+            PaymentRow.study_id == study_id, PaymentRow.kind == "reward", PaymentRow.state == "confirmed"
+        )
+    )
+    return frozenset(number for number in rows if number is not None)
+
+
+def settle(engine: Engine, provider: Provider, name: str, progress: Progress = no_progress) -> Settled:
+    """Approve and reject what is due in the study ``name``; nothing that was done before is done again.
+
+    One session that fails does not stop the others; a marketplace that does not answer does.
+
+    Args:
+        progress: told after each session how many are done.
+
+    Raises:
+        UsageError: the study was never launched, is at another place (live, sandbox), or money needs ``live``.
+        BudgetError: of our own raters, the cap does not allow their rewards.
+        ProviderError: the marketplace refused to tell the state of the study.
+    """
+    due = dues(engine, name)
+    _prepare(engine, provider, due)
+    approved: list[int] = []
+    rejected: list[int] = []
+    failed: dict[int, str] = {}
+    wanted = [(one, True) for one in due.approve] + [(one, False) for one in due.reject]
+    for place, (one, pay) in enumerate(wanted, start=1):
+        try:
+            if pay:
+                paying.approve(engine, provider, one.session)
+                approved.append(one.session)
+            else:
+                paying.reject(engine, provider, one.session, rejection(name, one.decision))
+                rejected.append(one.session)
+        except OutcomeUnknownError as error:
+            failed[one.session] = str(error)
+            return Settled(tuple(approved), tuple(rejected), failed, f"{provider.name} did not answer: run it again")
+        except InputError as error:
+            failed[one.session] = str(error)
+        progress(place, len(wanted))
+    return Settled(tuple(approved), tuple(rejected), failed)
+
+
+def rejection(name: str, decision: Decision) -> str:
+    """What a rater reads; of the rules' decisions, that the rules were there before."""
+    reasons = "; ".join(decision.reasons)
+    by_rules = "This follows from rules that were fixed before the study began"
+    how = by_rules if decision.decided_by == RULES else "A person looked at it and decided this"
+    return (
+        f"We are sorry that we cannot accept this submission to the study '{name}': {reasons}. {how}. If you think "
+        "that it is a mistake, please write to us, and we will look at it again."
+    )
+
+
+def _prepare(engine: Engine, provider: Provider, due: Dues) -> None:
+    """Sessions know their postings, and the money of all rewards is set aside."""
+    if provider.name == "local":
+        _prepare_local(engine, provider, due)
+        return
+    with reading(engine) as session:
+        if _posting(session, due.study, provider.name) is None:
+            raise UsageError(f"'{due.study}' was never launched on {provider.name}, so no money was set aside for it.")
+    launching.follow(engine, provider, due.study)
+
+
+def _posting(session: Session, study: str, provider: str) -> HitRow | None:
+    """A posting of the study, where it has one."""
+    wanted = select(HitRow).join(StudyRow).where(StudyRow.name == study, HitRow.provider == provider)
+    return session.scalar(wanted.order_by(HitRow.id).limit(1))
+
+
+def _prepare_local(engine: Engine, provider: Provider, due: Dues) -> None:
+    """Set the rewards of our own raters aside, for as many as the study has places; the cap is checked here."""
+    with reading(engine) as session:
+        posted = _posting(session, due.study, provider.name)
+        study = find_study(session, due.study)
+        places = len(study.slots) if posted is None else posted.assignments
+        token = ledger.request_token(study, "posting")
+    if len(due.paid) + len(due.approve) > places:
+        raise UsageError(
+            f"'{due.study}' set rewards aside for {places} raters, and {len(due.paid) + len(due.approve)} are to be "
+            "paid: decide against the others with 'mesoface study review', and pay them by hand."
+        )
+    if posted is None and (due.approve or due.reject):
+        text = f"Rewards of '{due.study}'"
+        posting = Posting(due.study, token, text, text, "", places, due.reward_cents, due.currency)
+        launching.launch(engine, provider, posting)
