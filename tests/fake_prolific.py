@@ -23,6 +23,7 @@ class FakeProlific(FakeMarketplace):
     people: dict[str, dict[str, Any]] = field(default_factory=dict)
     bulks: dict[str, tuple[str, int]] = field(default_factory=dict)
     paid: list[tuple[str, int]] = field(default_factory=list)
+    longest_page: int = 100
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -61,7 +62,7 @@ class FakeProlific(FakeMarketplace):
             case "POST", ["study-cost-calculator"]:
                 return 200, {"total_cost": _with_fee(body["reward"] * body["total_available_places"]) - 0.4}
             case "GET", ["studies"]:
-                return 200, _page(list(self.studies.values()), query)
+                return 200, self._page(list(self.studies.values()), query)
             case "POST", ["studies"]:
                 return self._create(body)
             case "GET", ["studies", number] if number in self.studies:
@@ -69,12 +70,12 @@ class FakeProlific(FakeMarketplace):
             case "POST", ["studies", number, "transition"] if number in self.studies:
                 return self._publish(self.studies[number], body["action"])
             case "POST", ["studies", number, "test-study"] if number in self.studies:
-                status, copy = self._create({**self.studies[number], "internal_name": "test copy"})
+                status, copy = self._create(self.studies[number])
                 self.studies[copy["id"]].update(status="ACTIVE", test=True)
                 return status, {"study_id": copy["id"], "study_url": f"https://app.prolific.com/studies/{copy['id']}"}
             case "GET", ["submissions"]:
                 found = [entry for entry in self.people.values() if entry["study_id"] == query["study"]]
-                return 200, _page(found, query)
+                return 200, self._page(found, query)
             case "POST", ["submissions", "bonus-payments"]:
                 return self._set_up(body)
             case "GET", ["submissions", number] if number in self.people:
@@ -90,6 +91,10 @@ class FakeProlific(FakeMarketplace):
                 self.people[submission]["bonus_payments"].append(float(cents))
                 return 202, {"message": "received"}
         return 404, {"error": "no such thing"}
+
+    def _page(self, entries: list[Any], query: dict[str, str]) -> dict[str, Any]:
+        size, number = min(int(query["page_size"]), self.longest_page), int(query["page"])
+        return {"results": entries[(number - 1) * size : number * size], "meta": {"count": len(entries)}}
 
     def _create(self, body: dict[str, Any]) -> tuple[int, Any]:
         number = f"study{len(self.studies):04d}"
@@ -129,8 +134,3 @@ class FakeProlific(FakeMarketplace):
 
 def _with_fee(cents: int) -> int:
     return cents + -(-cents * 40 // 100)
-
-
-def _page(entries: list[Any], query: dict[str, str]) -> dict[str, Any]:
-    size, number = int(query["page_size"]), int(query["page"])
-    return {"results": entries[(number - 1) * size : number * size], "meta": {"count": len(entries)}}

@@ -88,7 +88,8 @@ def _launch_part(engine: Engine, provider: Provider, part: Posting) -> Posted:
                     ledger.move(session, part.token, "sent", "failed")
             raise
     with transaction(engine) as session:
-        for before in ("planned", "sent"):
+        # It is there, whatever was thought before: its money counts.
+        for before in ("planned", "sent", "failed"):
             ledger.move(session, part.token, before, "confirmed", posted.provider_id)
     _note_state(engine, posted)
     return posted
@@ -177,7 +178,7 @@ def follow(engine: Engine, provider: Provider, study: str) -> Progress:
     unknown = 0
     for posting_id in _posted_ids(engine, provider, study):
         found = list(provider.submissions(posting_id))
-        provider.exclude(study, [submission.participant for submission in found if submission.participant])
+        provider.exclude(study, _newcomers(engine, provider, found))
         with transaction(engine) as session:
             hit = session.scalar(
                 select(HitRow).where(HitRow.provider == provider.name, HitRow.provider_id == posting_id)
@@ -186,6 +187,20 @@ def follow(engine: Engine, provider: Provider, study: str) -> Progress:
                 counts[submission.state] = counts.get(submission.state, 0) + 1
                 unknown += not _note_submission(session, provider, submission, hit)
     return Progress(counts, unknown)
+
+
+def _newcomers(engine: Engine, provider: Provider, found: list[Submission]) -> list[str]:
+    """Raters of whom we did not hear before; noted as heard of only after they are excluded."""
+    with reading(engine) as session:
+        known = set(
+            session.scalars(
+                select(AssignmentRow.provider_assignment_id).where(
+                    AssignmentRow.provider == provider.name, AssignmentRow.provider_state != ""
+                )
+            )
+        )
+    new = [submission for submission in found if submission.provider_id not in known]
+    return [submission.participant for submission in new if submission.participant]
 
 
 def _note_submission(session: Session, provider: Provider, submission: Submission, hit: HitRow | None) -> bool:

@@ -135,7 +135,7 @@ class ProlificProvider:
         try:
             # Repeatable: a study that is published cannot be published again.
             self._client.post(f"/studies/{posted.provider_id}/transition/", {"action": "PUBLISH"}, repeatable=True)
-        except OutcomeUnknownError:
+        except ProviderError:  # also a refusal, because another program of ours published it a moment ago
             posted = self._study_or_unknown(posted.provider_id)
             if posted.state == "draft":
                 raise
@@ -265,7 +265,10 @@ class ProlificProvider:
         return _posted(self._client.get(f"/studies/{posting_id}/"))
 
     def _pages(self, path: str, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Every entry of a list once, though pages shift while raters come."""
+        """Every entry of a list once, though pages shift while raters come, and may be shorter than was asked for.
+
+        A list that ends early is an error: a study that was overlooked would be posted twice.
+        """
         seen: set[str] = set()
         page = 1
         while True:
@@ -274,9 +277,12 @@ class ProlificProvider:
             fresh = [entry for entry in entries if str(_field(entry, "id")) not in seen]
             seen.update(str(entry["id"]) for entry in fresh)
             yield from fresh
-            # A list that ignores pages answers the first one again: nothing in it is fresh.
-            if len(entries) < PAGE_SIZE or not fresh:
+            count = (answer.get("meta") or {}).get("count")
+            # A list without a count is whole where a page brings nothing that was not there.
+            if (count is None and not fresh) or (count is not None and len(seen) >= int(count)):
                 return
+            if not fresh:
+                raise ProviderError(f"Prolific listed {len(seen)} of {count} entries of {path}: run it again.")
             page += 1
 
 

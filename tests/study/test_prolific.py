@@ -14,7 +14,7 @@ from provider_stages import REASON, posting
 
 from recon.errors import InputError, OutcomeUnknownError, ProviderError, UsageError
 from study.providers import PROVIDERS
-from study.providers.contract import Bonus, ProviderSettings
+from study.providers.contract import Bonus, Posting, ProviderSettings
 from study.providers.http import ATTEMPTS, JsonClient
 from study.providers.prolific import ProlificProvider, entry_url, study_body
 from study.providers.prolific_webhook import read_message, sign
@@ -72,6 +72,7 @@ def test_without_live_studies_are_drafted_and_tested_and_nothing_costs(fake: Fak
     provider = _open(fake, live=False)
     drafted = provider.create(posting())
     assert provider.test_study(posting()).state == "open"
+    assert provider.find("t" * 64) == drafted  # though its copy has the same name
     number = fake.arrive(drafted.provider_id, "P1")
     bonus = Bonus("b" * 64, drafted.provider_id, number, "P1", 50, "Thanks.")
     calls = [
@@ -241,3 +242,34 @@ def test_a_draft_that_was_changed_at_prolific_is_not_published(fake: FakeProlifi
     with pytest.raises(ProviderError, match="at 1500 cents"):
         provider.publish(posting())
     assert fake.exposure_cents() == 0
+
+
+def test_a_page_shorter_than_was_asked_for_is_not_taken_for_the_last(fake: FakeProlific) -> None:
+    fake.longest_page = 2
+    provider = _open(fake)
+    for number in range(5):
+        provider.create(posting(token=str(number) * 64))
+    assert [provider.create(posting(token=str(number) * 64)).provider_id for number in range(5)] == list(fake.studies)
+    assert len(fake.studies) == 5
+
+
+def test_a_list_that_ends_early_is_an_error(fake: FakeProlific, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = {"results": [], "meta": {"count": 3}}
+    monkeypatch.setattr(fake, "_page", lambda entries, query: broken)
+    with pytest.raises(ProviderError, match="0 of 3"):
+        _open(fake).create(posting())
+    assert fake.studies == {}
+
+
+def test_another_program_that_published_first_is_no_refusal(
+    fake: FakeProlific, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = _open(fake)
+    drafted = provider.create(posting())
+
+    def too_late(posting_id: str, part: Posting) -> None:
+        fake.studies[posting_id]["status"] = "ACTIVE"
+
+    monkeypatch.setattr(provider, "_check_money", too_late)
+    assert provider.publish(posting()).state == "open"
+    assert drafted.state == "draft" and len(fake.studies) == 1
