@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from study.report.data import StudyData
 
 MOST_DRAWN = 24
-MOST_CONTRASTS = 40
+MOST_CONTRASTS = 15
 RESAMPLES = 500
 
 
@@ -118,7 +118,9 @@ def _values(data: StudyData, folder: Path | None) -> pd.DataFrame:
     from recon.runs.folder import RunFolder
 
     if folder is None:
-        raise InputError("the folder of the study is not known: name it instead of the study.")
+        raise InputError(
+            f"there is no folder 'studies/{data.name}' here from which its runs are found; name the study's folder."
+        )
     places = data.specification.get("stimuli", {}).get("runs", [])
     paths = {(folder / place).resolve().name: folder / place for place in places}
     shown = {(one.run, one.condition, one.protocol) for one in data.stimuli if one.condition != PHOTOGRAPH}
@@ -144,7 +146,7 @@ def _tables(what: str, found: Agreements) -> list[Table]:
     notes = ["95 % intervals by bootstrap over the people shown: with few of them they are wide, or not there."]
     without = [one for one in found.metrics if one.reason]
     if without:
-        notes.append(f"{len(without)} metrics have no numbers here, for example {_why(without[0])}")
+        notes.append(f"Metrics without numbers here: {len(without)}, for example {_why(without[0])}")
     tables = [Table(f"metric_agreement_{what}", f"Agreement with people: {what}", columns, rows, tuple(notes))]
     told = sorted((one for one in found.contrasts if np.isfinite(one.p_holm)), key=lambda one: one.p_holm)
     pairs = (Column("pair", "words"), Column("SRCC difference"), Column("PLCC difference"), Column("p", "p"))

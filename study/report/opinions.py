@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from metrics.comparison import Estimate
+from metrics.report.layout import shown
 from recon.errors import InputError
 from study.analysis.fooling import box_plot
 from study.analysis.opinion_scores import ConditionOpinion, condition_opinions, scores_from_frame
@@ -49,16 +50,16 @@ def _opinions(scale: str, frame: pd.DataFrame, found: ConditionOpinion, hues: Ma
 
 def _mos(scale: str, found: ConditionOpinion) -> Table:
     ranks = ranks_in_words(found.ranks)
-    shares = tuple(Column(f"score {value:g}") for value in found.values)
+    shares = tuple(Column(f"score {value:g}", "share") for value in found.values)
     columns = (Column("condition", "words"), Column("rank", "words"), Column("mean opinion score"), *shares,
                Column("raters"))  # fmt: skip
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (
-            name, ranks[i],
+            found.names[i], ranks[i],
             Estimate(float(found.mean[i]), float(found.low[i]), float(found.high[i]), int(found.raters[i])),
             *map(float, found.shares[i]), int(found.raters[i]),
         )
-        for i, name in enumerate(found.names)
+        for i in np.argsort(-found.mean, kind="stable").tolist()
     )  # fmt: skip
     notes = (
         "Mean over raters of their own means, 95 % BCa interval over raters; then the shares of the scores.",
@@ -88,8 +89,9 @@ def _model(scale: str, frame: pd.DataFrame, model: SubjectModel) -> Table:
     notes = (
         "Mean of the quality of a condition's stimuli, for these stimuli: raters' biases taken away, consistent raters "
         "weighing more (restricted maximum likelihood).",
-        f"Raters' biases: standard deviation {float(np.std(model.bias, ddof=1)):.2f}, from {model.bias.min():.2f} to "
-        f"{model.bias.max():.2f}; inconsistency: median {float(np.median(model.inconsistency)):.2f}.",
+        f"Raters' biases: standard deviation {shown(float(np.std(model.bias, ddof=1)), 2)}, from "
+        f"{shown(float(model.bias.min()), 2)} to {shown(float(model.bias.max()), 2)}; inconsistency: median "
+        f"{shown(float(np.median(model.inconsistency)), 2)}.",
         *bounded,
     )
     return Table(f"p910_{scale}", f"Subject model of ITU-T P.910: {scale}", columns, tuple(rows), notes)

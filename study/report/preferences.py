@@ -113,7 +113,7 @@ def _abilities(key: str, scale: Scale, order: list[int], plain: tuple[str, dict[
 
 def _differences(key: str, scale: Scale) -> Table:
     columns = (Column("pair", "words"), Column("verdict", "words"), Column("difference"), Column("p", "p"),
-               Column("preferred, by the model"))  # fmt: skip
+               Column("preferred, by the model", "share"))  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
     for one in scale.differences():
         higher = one.first if one.estimate > 0 else one.second
@@ -146,11 +146,12 @@ def matrix_section(found: Preferences, notes: tuple[str, ...]) -> Section:
         )
         for i, name in enumerate(found.names)
     )  # fmt: skip
-    columns = (Column("preferred ↓ to →", "words"), *(Column(name) for name in found.names))
+    columns = (Column("preferred ↓ to →", "words"), *(Column(name, "share") for name in found.names))
     counts = [int(found.count[i, j]) for i in range(size) for j in range(i + 1, size)]
+    asked = f"{min(counts)}" + f" to {max(counts)}" * (max(counts) > min(counts))
     table = Table(
         "preferences", "Preference matrix: how often the row was preferred to the column", columns, rows,
-        ("95 % intervals by bootstrap over raters.", f"Choices of a pair: {min(counts)} to {max(counts)}.", *notes),
+        ("95 % intervals by bootstrap over raters.", f"Choices of a pair: {asked}.", *notes),
         shaded=True,
     )  # fmt: skip
     return Section("preferences", "Who was preferred to whom", (), (table,))

@@ -18,7 +18,10 @@ from metrics.report.layout import decimals, shown, shown_interval, shown_p
 from metrics.report.markdown import escaped
 
 Cell = str | int | float | Estimate
-Kind = Literal["words", "number", "p"]
+Kind = Literal["words", "number", "share", "p"]
+
+
+SHARE_DIGITS = 3
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Table:
 def _printed(kind: Kind, cells: Sequence[Cell]) -> list[tuple[str, str]]:
     """Numbers of one column stand with equally many digits."""
     values = [cell.value if isinstance(cell, Estimate) else cell for cell in cells if not isinstance(cell, (str, int))]
-    digits = decimals(values)
+    digits = SHARE_DIGITS if kind == "share" else decimals(values)
     return [_text(kind, cell, digits) for cell in cells]
 
 

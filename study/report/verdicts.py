@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from metrics.comparison import Estimate
 from metrics.statistics import SIGNIFICANT
 from study.analysis.contrasts import ConditionContrast
-from study.analysis.fooling import Fooling, fooling_rates, verdicts_from_frame
+from study.analysis.fooling import Fooling, FoolingRate, fooling_rates, verdicts_from_frame
 from study.analysis.signal_detection import Detection, detections
 from study.contract import PHOTOGRAPH
 from study.report.figures import differences_plot, estimates_plot, rater_boxes
 from study.report.tables import Column, Figure, Section, Table, no_order, ranks_in_words
 
 CHANCE = "no more than chance"
+FEW_PICTURES = 4
 
 
 def verdict_sections(frame: pd.DataFrame, hues: Mapping[str, int]) -> tuple[Section, ...]:
@@ -30,7 +34,8 @@ def verdict_sections(frame: pd.DataFrame, hues: Mapping[str, int]) -> tuple[Sect
         "Of the pictures of a condition that a rater saw, the share that they called real; each rater counts alike. "
         "A rate means something beside that of photographs alone: who calls everything real is fooled by everything.",
     )
-    sections = [Section("fooling", "Who was taken for real", words, (_rates(found),), (_boxes(found, hues),))]
+    figures = (_means(found, hues), _boxes(found, hues, verdicts.shown))
+    sections = [Section("fooling", "Who was taken for real", words, (_rates(found),), figures)]
     if PHOTOGRAPH in verdicts.names:
         sections.append(_detection(detections(verdicts), hues))
     if found.contrasts:
@@ -41,22 +46,21 @@ def verdict_sections(frame: pd.DataFrame, hues: Mapping[str, int]) -> tuple[Sect
 
 
 def _rates(found: Fooling) -> Table:
-    import numpy as np
-
-    competing = np.array([one.rank for one in found.rates if one.condition != PHOTOGRAPH])
-    ranks = [*ranks_in_words(competing), *("" for one in found.rates if one.condition == PHOTOGRAPH)]
+    rates = _in_order(found)
+    competing = np.array([one.rank for one in rates if one.condition != PHOTOGRAPH])
+    ranks = [*ranks_in_words(competing), *("" for one in rates if one.condition == PHOTOGRAPH)]
     columns = (
-        Column("condition", "words"), Column("rank", "words"), Column("called real"), Column("median"),
-        Column("pooled (Wilson)"), Column("below photographs"), Column("p", "p"), Column("raters"), Column("verdicts"),
+        Column("condition", "words"), Column("rank", "words"), Column("called real", "share"),
+        Column("median", "share"), Column("pooled (Wilson)", "share"), Column("below photographs", "share"),
+        Column("p", "p"), Column("raters"), Column("verdicts"),
     )  # fmt: skip
     rows = tuple(
         (
             one.condition, rank, Estimate(one.mean, one.low, one.high, one.raters), one.box.median,
             Estimate(one.pooled, one.wilson_low, one.wilson_high, one.verdicts),
-            Estimate(one.shortfall, one.shortfall_low, one.shortfall_high, one.raters), one.shortfall_p, one.raters,
-            one.verdicts,
+            _shortfall(one), one.shortfall_p, one.raters, one.verdicts,
         )
-        for one, rank in zip(found.rates, ranks, strict=True)
+        for one, rank in zip(rates, ranks, strict=True)
     )  # fmt: skip
     notes = (
         "called real: mean over raters, 95 % BCa interval over raters. Pooled: all verdicts as if independent.",
@@ -66,15 +70,40 @@ def _rates(found: Fooling) -> Table:
     return Table("fooling_rates", "Fooling rates", columns, rows, notes)
 
 
-def _boxes(found: Fooling, hues: Mapping[str, int]) -> Figure:
-    values = {one.condition: (one.by_rater, one.box) for one in found.rates}
-    return rater_boxes("Fooling rates by rater", "share called real", values, found.raters, hues)
+def _in_order(found: Fooling) -> list[FoolingRate]:
+    """Those who fool most first, photographs last."""
+    return sorted(found.rates, key=lambda one: (one.condition == PHOTOGRAPH, -one.mean))
+
+
+def _shortfall(one: FoolingRate) -> Estimate:
+    """Photographs do not fall short of themselves."""
+    if one.condition == PHOTOGRAPH:
+        return Estimate(float("nan"), float("nan"), float("nan"), one.raters)
+    return Estimate(one.shortfall, one.shortfall_low, one.shortfall_high, one.raters)
+
+
+def _means(found: Fooling, hues: Mapping[str, int]) -> Figure:
+    rows = [
+        (one.condition, Estimate(one.mean, one.low, one.high, one.raters), hues[one.condition])
+        for one in _in_order(found)
+    ]
+    words = "Mean over raters with its 95 % interval."
+    return estimates_plot("Fooling rates", "share called real", rows, zero=None, words=words)
+
+
+def _boxes(found: Fooling, hues: Mapping[str, int], shown: NDArray[np.float64]) -> Figure:
+    values = {one.condition: (one.by_rater, one.box) for one in _in_order(found)}
+    figure = rater_boxes("Fooling rates by rater", "share called real", values, found.raters, hues)
+    typical = float(np.median(shown[shown > 0]))
+    few = f" Pictures of a condition that a rater saw: {typical:g} (median), so few rates are possible."
+    return replace(figure, words=figure.words + few * (typical <= FEW_PICTURES))
 
 
 def _detection(found: Sequence[Detection], hues: Mapping[str, int]) -> Section:
+    found = sorted(found, key=lambda one: one.d_prime)
     columns = (
-        Column("condition", "words"), Column("called fake"), Column("photographs called fake"), Column("d′"),
-        Column("criterion c"), Column("d′, mean of raters"), Column("raters"),
+        Column("condition", "words"), Column("called fake", "share"), Column("photographs called fake", "share"),
+        Column("d′"), Column("criterion c"), Column("d′, mean of raters"), Column("raters"),
     )  # fmt: skip
     rows = tuple(
         (
