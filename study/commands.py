@@ -10,7 +10,7 @@ import click
 from recon.command_options import json_option
 from study.database_commands import database
 from study.report_commands import report
-from study.review_commands import pay, review
+from study.review_commands import bonus, pay, review
 from study.server_commands import links, serve
 from study.stimuli_commands import publish, stimuli
 
@@ -170,5 +170,5 @@ def _power(found: Checked) -> str:
     )
 
 
-for command in (stimuli, publish, serve, links, review, pay, report, database):
+for command in (stimuli, publish, serve, links, review, pay, bonus, report, database):
     study.add_command(command)

@@ -1,4 +1,4 @@
-"""``mesoface study review`` and ``mesoface study pay``: whose answers are used, who is paid, and the paying itself."""
+"""``mesoface study review``, ``pay`` and ``bonus``: whose answers are used, who is paid, and the paying itself."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from recon.command_options import json_option, quiet_option
 from study.database_commands import database_option
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from study.quality.decisions import Review, Standing
     from study.rewards import Due, Dues
 
+live_option = click.option("--live", is_flag=True, help="Move real money.")
+endpoint_option = click.option(
+    "--endpoint", default="", metavar="URL", help="Of the marketplace's interface, where it is not its own."
+)
 _COLUMNS = ("session", "rater", "state", "pay", "use", "decided_by", "reasons", "notes")
 
 
@@ -83,7 +89,9 @@ def _choice(session: str, first: str, second: str) -> tuple[int, bool, bool]:
     return int(session), answers[said["pay"]], answers[said["use"]]
 
 
-def _decide_by_hand(engine: Any, name: str, wishes: list[tuple[int, bool, bool]], reason: str, by: str | None) -> None:
+def _decide_by_hand(
+    engine: Engine, name: str, wishes: list[tuple[int, bool, bool]], reason: str, by: str | None
+) -> None:
     import getpass
 
     from study.quality.decisions import decide_by_person
@@ -188,9 +196,9 @@ def _marked(said: list[str]) -> list[tuple[bool, str]]:
 @click.command()
 @click.argument("name")
 @database_option
-@click.option("--live", is_flag=True, help="Move real money.")
+@live_option
 @click.option("--dry-run", is_flag=True, help="Say what is due; call nothing and write nothing.")
-@click.option("--endpoint", default="", metavar="URL", help="Of the marketplace's interface, where it is not its own.")
+@endpoint_option
 @quiet_option
 def pay(name: str, db: str | None, live: bool, dry_run: bool, endpoint: str, quiet: bool) -> int:
     """Pay the raters of the study NAME as it was decided, each once; reject those whom a decision refuses pay.
@@ -218,10 +226,37 @@ def pay(name: str, db: str | None, live: bool, dry_run: bool, endpoint: str, qui
         _say_owed(dues(engine, name))
     for session, reason in sorted(done.failed.items()):
         click.echo(f"session {session}: {reason}", err=True)
-    _say_sums(engine, due, done.approved, done.rejected)
+    counts = f"paid {len(done.approved)}, rejected {len(done.rejected)}, not decided {len(due.undecided)}; "
+    _say_budget(engine, name, counts)
     if done.stopped:
         click.echo(done.stopped, err=True)
     return EXIT_PARTIAL if done.failed else EXIT_DONE
+
+
+@click.command()
+@click.argument("name")
+@click.argument("session", type=click.IntRange(min=1))
+@click.argument("cents", type=click.IntRange(min=1))
+@click.option("--reason", required=True, help="Read by the rater. The same reason again is the same bonus.")
+@database_option
+@live_option
+@endpoint_option
+def bonus(name: str, session: int, cents: int, reason: str, db: str | None, live: bool, endpoint: str) -> None:
+    """Pay the rater of SESSION in the study NAME a bonus of CENTS, once for each reason, within the cap.
+
+    For good work, for a session that our fault cut off, and for one that was rejected by mistake.
+    """
+    from study.costs import money
+    from study.engine import open_database
+    from study.providers import PROVIDERS, ProviderSettings
+    from study.rewards import dues, give_bonus
+
+    engine = open_database(db)
+    due = dues(engine, name)
+    provider = PROVIDERS.get(due.provider)(ProviderSettings(live=live, endpoint=endpoint, engine=engine))
+    give_bonus(engine, provider, name, session, cents, reason)
+    click.echo(f"{name}: bonus of {money(cents, due.currency)} to session {session}: {reason.strip()}")
+    _say_budget(engine, name)
 
 
 def _say_dues(due: Dues) -> None:
@@ -249,7 +284,7 @@ def _owed(one: Due, due: Dues) -> tuple[Any, ...]:
     return one.session, one.code, one.rater, amount, due.currency
 
 
-def _say_sums(engine: Any, due: Dues, approved: tuple[int, ...], rejected: tuple[int, ...]) -> None:
+def _say_budget(engine: Engine, study: str, done: str = "") -> None:
     """On standard error, so that the CSV of standard output stays one."""
     from study.costs import money
     from study.engine import reading
@@ -257,11 +292,10 @@ def _say_sums(engine: Any, due: Dues, approved: tuple[int, ...], rejected: tuple
     from study.quality.records import find_study
 
     with reading(engine) as session:
-        stands = budget(session, find_study(session, due.study))
+        stands = budget(session, find_study(session, study))
     click.echo(
-        f"{due.study}: paid {len(approved)}, rejected {len(rejected)}, not decided {len(due.undecided)}; confirmed "
-        f"{money(stands.confirmed_cents, stands.currency)} of {money(stands.committed_cents, stands.currency)} set "
-        f"aside, cap {money(stands.cap_cents, stands.currency)}",
+        f"{study}: {done}confirmed {money(stands.confirmed_cents, stands.currency)} of "
+        f"{money(stands.committed_cents, stands.currency)} set aside, cap {money(stands.cap_cents, stands.currency)}",
         err=True,
     )
     for token in stands.unsettled:

@@ -167,6 +167,28 @@ def settle(engine: Engine, provider: Provider, name: str, progress: Progress = n
     return Settled(tuple(approved), tuple(rejected), failed)
 
 
+def give_bonus(engine: Engine, provider: Provider, name: str, number: int, cents: int, reason: str) -> None:
+    """Pay the rater of session ``number`` a bonus of ``cents``, once for each ``reason``; whatever was decided.
+
+    Raises:
+        UsageError: no such study or session, model raters, no reason, or a study that was never launched.
+        BudgetError: the cap does not allow it.
+        OutcomeUnknownError: it may have been paid, and the marketplace cannot tell.
+        ProviderError: the marketplace refused.
+    """
+    if not reason.strip():
+        raise UsageError("a bonus needs a reason, which the rater reads: give --reason.")
+    due = dues(engine, name)
+    with reading(engine) as session:
+        row = session.get(AssignmentRow, number)
+        if row is None or row.study_id != find_study(session, name).id:
+            raise UsageError(f"the study '{name}' has no session {number}: 'mesoface study review' lists them.")
+        _require_posting(session, due.study, provider)
+    if provider.name != "local":
+        launching.follow(engine, provider, name)
+    paying.pay_bonus(engine, provider, number, cents, reason.strip(), reason.strip())
+
+
 def rejection(name: str, decision: Decision) -> str:
     """What a rater reads; of the rules' decisions, that the rules were there before."""
     reasons = "; ".join(decision.reasons)
@@ -184,8 +206,7 @@ def _prepare(engine: Engine, provider: Provider, due: Dues) -> None:
         _prepare_local(engine, provider, due)
         return
     with reading(engine) as session:
-        if _posting(session, due.study, provider.name) is None:
-            raise UsageError(f"'{due.study}' was never launched on {provider.name}, so no money was set aside for it.")
+        _require_posting(session, due.study, provider)
     launching.follow(engine, provider, due.study)
 
 
@@ -193,6 +214,11 @@ def _posting(session: Session, study: str, provider: str) -> HitRow | None:
     """A posting of the study, where it has one."""
     wanted = select(HitRow).join(StudyRow).where(StudyRow.name == study, HitRow.provider == provider)
     return session.scalar(wanted.order_by(HitRow.id).limit(1))
+
+
+def _require_posting(session: Session, study: str, provider: Provider) -> None:
+    if _posting(session, study, provider.name) is None:
+        raise UsageError(f"'{study}' was never launched on {provider.name}, so no money was set aside for it.")
 
 
 def _prepare_local(engine: Engine, provider: Provider, due: Dues) -> None:

@@ -28,7 +28,7 @@ TRIALS = (
 )  # fmt: skip
 COUNTS = (
     "trials", "answered", "main", "gold", "gold_right", "attention", "attention_wrong", "fast", "same", "answers",
-    "at_place", "places", "straight", "before", "alike",
+    "at_place", "places", "straight", "before",
 )  # fmt: skip
 
 
@@ -45,8 +45,8 @@ def measured(sessions: pd.DataFrame, trials: pd.DataFrame, fast_ms: int) -> pd.D
         all scales (straight), and the commonest place (at_place, of which place) with the probabilities of that by
         chance (same_chance, straight_chance, place_chance); median times of the first and the last third (first_ms,
         last_ms); shares of answers of the first kind in both halves (early_kind, late_kind) with drift_chance; the
-        earliest other session of the same person that has answers (before, 0 for none), and how many sessions have the
-        same screen (alike). Counts are 0, other values NaN where there is nothing.
+        earliest other session of the same person that has answers (before, 0 for none), and the numbers of all sessions
+        with the same screen, its own among them (alike, a list). Counts are 0, other values NaN where there is nothing.
     """
     import pandas as pd
 
@@ -63,8 +63,7 @@ def measured(sessions: pd.DataFrame, trials: pd.DataFrame, fast_ms: int) -> pd.D
     ]
     table = pd.concat([part.reindex(parts[0].index) for part in parts], axis=1)
     table["before"] = _before(table)
-    signed = table["signature"].where(table["signature"] != "")
-    table["alike"] = signed.map(signed.value_counts())
+    table["alike"] = _alike(table)
     table[list(COUNTS)] = table[list(COUNTS)].astype(float).fillna(0).astype(int)
     return table
 
@@ -157,3 +156,12 @@ def _before(table: pd.DataFrame) -> pd.Series:
     earliest = table["person"].map(first)
     later = earliest.notna() & (earliest != table["session"]) & (table["answered"] > 0)
     return earliest.where(later)
+
+
+def _alike(table: pd.DataFrame) -> pd.Series:
+    """The sessions with the same screen, where that is known."""
+    import pandas as pd
+
+    groups = table["session"].groupby(table["signature"]).agg(list).to_dict()
+    shared = [groups[signature] if signature else [] for signature in table["signature"]]
+    return pd.Series(shared, index=table.index, dtype=object)

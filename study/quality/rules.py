@@ -164,6 +164,7 @@ def _notes(row: dict[Any, Any], rules: QualityBlock) -> tuple[str, ...]:
         notes.append(
             f"answers drifted: {row['early_kind']:.0%} real or left in the first half, {row['late_kind']:.0%} after it"
         )
-    if 2 <= row["alike"] <= SHARED_SCREEN:
-        notes.append(f"same screen, window and zoom as {row['alike'] - 1:.0f} other session(s)")
+    if 2 <= len(row["alike"]) <= SHARED_SCREEN:
+        others = ", ".join(str(number) for number in row["alike"] if number != row["session"])
+        notes.append(f"the same screen, window and zoom as in session {others}")
     return tuple(notes)

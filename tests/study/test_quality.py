@@ -111,9 +111,9 @@ def test_median_time_and_single_fast_trials_are_two_things() -> None:
     assert struck(found) == {"speed"} and "within 100 ms" in found.reasons[0].text
     # The median of 8 times, four of 599 and four of 601, is 600 exactly, which is not below 600.
     assert one(rows(1, verdicts(4, 4), ms=[599.0] * 4 + [601.0] * 4)).use
-    # Training is no haste.
-    training = rows(1, verdicts(4, 4), part="training", ms=50)
-    assert one(training + rows(1, verdicts(4, 4), first=8)).use
+    # Haste and sameness in training are nobody's business.
+    training = rows(1, verdicts(20, 0), part="training", ms=50)
+    assert not one(training + rows(1, verdicts(4, 4), first=20)).reasons
 
 
 def test_the_same_answer_strikes_where_chance_cannot_explain_it() -> None:
@@ -174,6 +174,7 @@ def test_drift_is_noted_and_withholds_nothing() -> None:
     times = [3000.0] * 10 + [2000.0] * 10 + [900.0] * 10
     found = one(rows(1, verdicts(15, 15), ms=times))
     assert found.use and found.pay and found.notes == ("became faster: 3000 ms in the first third, 900 in the last",)
+    assert one(rows(1, verdicts(15, 15), ms=times)[::-1]) == found  # trials have numbers, rows have no order
     drifting = [{"choice": "real"}] * 10 + [{"choice": "fake"}] * 10
     found = one(rows(1, drifting))  # Fisher: 2 / C(20, 10) = 1.1e-5
     assert found.use and found.notes == ("answers drifted: 100% real or left in the first half, 0% after it",)
@@ -205,8 +206,9 @@ def test_of_one_person_s_sessions_the_earliest_with_answers_counts() -> None:
 def test_equal_screens_are_a_hint_unless_many_have_them() -> None:
     found = [row for number in range(1, 7) for row in rows(number, verdicts(4, 4))]
     judged = judge(sessions_frame(6, signature=["a", "a", "b", "", "", ""]), trials_frame(found), RULES)
-    hinted = [any("same screen" in note for note in judgement.notes) for judgement in judged]
-    assert hinted == [True, True, False, False, False, False] and all(judgement.use for judgement in judged)
+    hints = [judgement.notes for judgement in judged]
+    same = "the same screen, window and zoom as in session"
+    assert hints == [(f"{same} 2",), (f"{same} 1",), (), (), (), ()] and all(one_.use for one_ in judged)
     judged = judge(sessions_frame(6, signature=["a"] * 4 + ["b", "c"]), trials_frame(found), RULES)
     assert not any(judgement.notes for judgement in judged)
 
@@ -218,7 +220,7 @@ def test_a_study_without_sessions_or_without_answers() -> None:
 
 
 CONDITIONS = (PHOTOGRAPH, "meso", "pca", "deep")
-SCALES = {"realism": 5, "trust": 5, "affinity": 5}
+SCALES = {"realism": 5, "creepiness": 5, "affinity": 5}
 OPTIONS: dict[str, dict[str, Any]] = {"acr": {"scales": SCALES}}
 
 
@@ -245,7 +247,8 @@ def _truth(page: Page, trial: Trial, known: dict[str, Stimulus]) -> dict[str, An
         if "last" in expected:
             order = [place for place in order if place != expected["last"]] + [expected["last"]]
         return {"order": order}
-    return {"scores": {**dict.fromkeys(SCALES, merit[0] + 1), **expected.get("scores", {})}}
+    scores = {name: 5 - merit[0] if name == "creepiness" else merit[0] + 1 for name in SCALES}
+    return {"scores": {**scores, **expected.get("scores", {})}}
 
 
 @pytest.mark.parametrize("design", ["split-face", "single", "ranking", "pairwise", "acr"])
@@ -264,8 +267,6 @@ def test_a_perfect_rater_is_always_paid_and_used(design: str, seed: int, slot: i
         given_ += rows(1, [answer], page=found.page, part=trial.part, first=trial.index, ms=haste, correct=[correct],
                        shown=len(trial.shown))  # fmt: skip
     rules = QualityBlock(gold=GoldRule(at_least=1), speed=SpeedRule(at_least_ms=600))
-    if design == "acr":  # whoever sees one thing in a picture and calls it by three names draws straight lines
-        rules = rules.model_copy(update={"sameness": None})
     judgement = one(given_, rules)
     assert judgement.pay and judgement.use and not judgement.reasons
 

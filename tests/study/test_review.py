@@ -17,7 +17,7 @@ from sqlalchemy import Engine, func, select
 from study_rows import add_assignment, add_study
 
 import mesoface
-from recon.errors import InputError, UsageError
+from recon.errors import BudgetError, InputError, UsageError
 from study.database import (
     AssignmentRow,
     PaymentRow,
@@ -32,7 +32,7 @@ from study.database import (
 from study.engine import open_database, transaction, upgrade
 from study.providers import launching
 from study.quality.decisions import RULES, decide_by_person, decide_by_rules, latest, review
-from study.rewards import dues, rejection, settle
+from study.rewards import dues, give_bonus, rejection, settle
 
 QUALITY = {"gold": {"at_least": 0.5, "withholds": ["use"]}, "speed": {"at_least_ms": 600, "withholds": ["pay", "use"]}}
 SPECIFICATION = {"design": "split-face", "payment": {"reward": 150}, "quality": QUALITY}
@@ -375,11 +375,33 @@ def test_pay_at_a_marketplace_as_a_user_types_it(
         code, _, err = typed(capsys, "pay", "trial", *where)
         assert code == 2 and "--live" in err and states(stage) == ["submitted"] * 3
         code, _, err = typed(capsys, "pay", "trial", *where, "--live")
-    assert code == 0 and "paid 2, rejected 1" in err
-    assert states(stage) == ["approved", "approved", "rejected"] and len(numbers) == len(submissions) == 3
+        assert code == 0 and "paid 2, rejected 1" in err
+        code, out, _ = typed(
+            capsys, "bonus", "trial", str(numbers[0]), "50", "--reason", "Good.", *where[:-1], "--live"
+        )
+    assert code == 0 and "bonus of USD 0.50" in out and stage.bonuses() == [50]
+    assert states(stage) == ["approved", "approved", "rejected"] and len(submissions) == 3
 
 
-def test_both_commands_are_there() -> None:
+def test_a_bonus_is_paid_once_for_each_reason_and_within_the_cap(stage: Stage) -> None:
+    numbers, _ = launched(stage)
+    with pytest.raises(UsageError, match="reason"):
+        give_bonus(stage.engine, stage.open(True), "trial", numbers[2], 100, " ")
+    for _ in range(2):
+        give_bonus(stage.engine, stage.open(True), "trial", numbers[2], 100, "Our server fell silent.")
+    assert stage.bonuses() == [100]
+    give_bonus(stage.engine, stage.open(True), "trial", numbers[2], 100, "For patience.")
+    assert stage.bonuses() == [100, 100]
+    with pytest.raises(BudgetError):
+        give_bonus(stage.engine, stage.open(True), "trial", numbers[0], 9_900, "All that there is.")
+    with transaction(stage.engine) as session:
+        other = add_assignment(session, add_study(session, name="other"), None).id
+    with pytest.raises(UsageError, match=f"no session {other}"):
+        give_bonus(stage.engine, stage.open(True), "trial", other, 100, "Of another study.")
+    assert stage.bonuses() == [100, 100]
+
+
+def test_the_commands_are_there() -> None:
     from study.commands import study
 
-    assert {"review", "pay"} <= set(study.list_commands(click.Context(study)))
+    assert {"review", "pay", "bonus"} <= set(study.list_commands(click.Context(study)))
