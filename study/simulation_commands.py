@@ -12,6 +12,8 @@ from recon.command_options import json_option, quiet_option
 from study.database_commands import database_option
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from study.simulation.recovery import Recovery
     from study.simulation.rehearsal import Rehearsal
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     help="YAML or JSON file of what is put in: abilities, criterion, lapses, careless and more; default: ready-made.",
 )
 @click.option("--name", help="Of the rehearsal in the database; default: the study's with '-rehearsal'.")
+@click.option("--report", is_flag=True, help="Write the study's report on the rehearsal, too.")
 @database_option
 @quiet_option
 @json_option
@@ -35,6 +38,7 @@ def simulate(
     seed: int,
     abilities: Path | None,
     name: str | None,
+    report: bool,
     db: str | None,
     quiet: bool,
     as_json: bool,
@@ -73,12 +77,25 @@ def simulate(
         with progress_bar("model raters") as progress:
             starts = rehearse(rehearsal, engine, progress)
         found = recover(rehearsal, engine)
+        page = _report(rehearsal, engine) if report else None
     finally:
         engine.dispose()
     found_text = json.dumps(_for_programs(rehearsal, found), indent=2, ensure_ascii=False)
     click.echo(found_text if as_json else _table(rehearsal, found))
+    if page is not None:
+        click.echo(f"report: {page}", err=as_json)
     if starts > 1:
         click.echo(f"the server was started {starts} times", err=True)
+
+
+def _report(rehearsal: Rehearsal, engine: Engine) -> Path:
+    """The page of the report, which lies beside what was put in."""
+    from study.report import build_report, read_study_data, write_report
+    from study.simulation.rehearsal import FOLDER
+
+    name = rehearsal.specification.name
+    made = build_report(read_study_data(engine, name, all_sessions=True), rehearsal.folder)
+    return write_report(made, rehearsal.folder / FOLDER / name).html
 
 
 def _for_programs(rehearsal: Rehearsal, found: Recovery) -> dict[str, Any]:

@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sqlalchemy import Engine, select
 
 from recon.errors import InputError
 from study.analysis.answers import Answer, choices_frame, rankings_frame, scores_frame, verdicts_frame
-from study.contract import PHOTOGRAPH, Trial
+from study.contract import PHOTOGRAPH
 from study.database import AssignmentRow, ParticipantRow, ResponseRow, StudyRow, TrialRow
 from study.designs import DESIGNS
 from study.engine import reading
 from study.pseudonyms import pseudonym, secret_key
+from study.report import read_study_data
 from study.simulation.population import Population, called_fake, expected_score, preferred
 
 if TYPE_CHECKING:
@@ -90,10 +91,10 @@ def recover(rehearsal: Rehearsal, engine: Engine) -> Recovery:
     page = DESIGNS.get(rehearsal.specification.design).page
     rows = _ANALYSES[page](rehearsal, stored)
     careless = _careless(rehearsal)
-    raters = {one.rater for one in stored}
+    raters = {*right}
     return Recovery(
         raters=len(raters),
-        answers=sum(one.trial.part == "main" for one in stored),
+        answers=len(stored),
         rows=tuple(rows),
         careful=_checks(raters - careless, right),
         careless=_checks(raters & careless, right),
@@ -107,27 +108,24 @@ def _careless(rehearsal: Rehearsal) -> set[str]:
 
 
 def _stored(engine: Engine, name: str) -> tuple[list[Answer], dict[str, list[bool]]]:
-    """Answers of complete sessions, and of every rater whether gold and attention trials were answered right."""
+    """Answers to main trials of complete sessions; and by pseudonym whether gold and attention trials were right."""
     with reading(engine) as session:
         study = session.scalar(select(StudyRow).where(StudyRow.name == name))
         if study is None or not study.simulated:
             raise InputError(f"there is no rehearsal '{name}' in this database: run it first.")
         rows = session.execute(
-            select(ParticipantRow.pseudonym, TrialRow, ResponseRow)
+            select(ParticipantRow.pseudonym, TrialRow.part, ResponseRow.correct)
             .join(AssignmentRow, AssignmentRow.participant_id == ParticipantRow.id)
             .join(TrialRow, TrialRow.assignment_id == AssignmentRow.id)
             .join(ResponseRow, ResponseRow.trial_id == TrialRow.id)
-            .where(AssignmentRow.study_id == study.id, AssignmentRow.state == "submitted", ParticipantRow.simulated)
-            .order_by(AssignmentRow.id, TrialRow.index)
+            .where(AssignmentRow.study_id == study.id, AssignmentRow.state == "submitted")
         ).all()
-        answers, right = [], dict[str, list[bool]]()
-        for rater, row, response in rows:
-            part: Any = row.part
-            trial = Trial(row.index, part, row.question, tuple(row.shown), row.reference, row.expected)
-            answers.append(Answer(rater, trial, response.answer))
-            if row.part in ("gold", "attention"):
-                right.setdefault(rater, []).append(bool(response.correct))
-        return answers, right
+    right: dict[str, list[bool]] = {}
+    for rater, part, correct in rows:
+        checks = right.setdefault(rater, [])
+        if part in ("gold", "attention"):
+            checks.append(bool(correct))
+    return read_study_data(engine, name, all_sessions=True).answers(), right
 
 
 def _checks(raters: set[str], right: dict[str, list[bool]]) -> Checks:

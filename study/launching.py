@@ -1,0 +1,316 @@
+"""From a study file to a study that raters can enter; may be killed anywhere and run again, and does nothing twice.
+
+The order: costs and cap are looked at before anything is made, then the pictures, then the whole check with them; then
+the study enters the database, and its posting is offered by its provider, whose ledger checks the cap once more before
+each call that costs. Progress, pausing and closing are read and written here too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+from sqlalchemy import Engine, and_, case, func, select
+from sqlalchemy.orm import Session
+
+from recon.errors import InputError, UsageError
+from recon.progress import Progress
+from recon.storage import write_text
+from study import ledger
+from study.check import check_study
+from study.costs import estimate, objections_to_costs
+from study.database import (
+    STUDY_STATES,
+    AssignmentRow,
+    HitRow,
+    ResponseRow,
+    SlotRow,
+    StudyRow,
+    TrialRow,
+    now,
+)
+from study.engine import open_database, reading, require_schema, schema_version, transaction, upgrade
+from study.hosting import server_settings
+from study.ledger import Budget
+from study.offer import posting_of
+from study.providers import PROVIDERS, launching
+from study.providers.contract import Posted, ProviderSettings
+from study.pseudonyms import secret_key
+from study.server.registration import enter_study
+from study.specification import Specification, read_specification
+from study.stimuli import build_stimuli, read_catalogue
+
+LOCAL_ADDRESS = "http://127.0.0.1:8000/"
+FILE = "study.yaml"
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A study that raters can enter.
+
+    Attributes:
+        folder: of the study.
+        pictures: how many there are; ``gaps`` how many could not be made.
+        posted: its parts at the provider.
+        address: of its first page.
+        completion_code, screen_out_code: that the server must be told (Prolific); else empty.
+        budget: what is set aside of the cap.
+    """
+
+    name: str
+    folder: Path
+    provider: str
+    pictures: int
+    gaps: int
+    posted: tuple[Posted, ...]
+    address: str
+    completion_code: str
+    screen_out_code: str
+    budget: Budget
+
+
+def prepared_database(url: str | None) -> Engine:
+    """The study database, made where there is none.
+
+    Raises:
+        StudyDatabaseError: it cannot be reached, or has the schema of another mesoface.
+    """
+    engine = open_database(url)
+    if schema_version(engine)[0] is None:
+        upgrade(engine)
+    require_schema(engine)
+    return engine
+
+
+def place_study(file: Path, studies: Path, name: str) -> Path:
+    """The study file ``studies/<name>/study.yaml``: that of ``file`` under ``name``, runs named from there.
+
+    Raises:
+        InputError: ``file`` cannot be read, or another study lies there.
+    """
+    target = studies / name / FILE
+    specification = read_specification(file)
+    if target.exists() and target.samefile(file):
+        if specification.name == name:
+            return target
+        raise InputError(f"'{file}' calls the study '{specification.name}': change that, or leave --name out.")
+    record = specification.record()
+    runs = [_from_there(file.parent / run, target.parent) if not Path(run).is_absolute() else run
+            for run in specification.stimuli.runs]  # fmt: skip
+    record |= {"name": name, "stimuli": {**record["stimuli"], "runs": runs}}
+    if target.exists():
+        if read_specification(target).record() != record:
+            raise InputError(f"'{target}' is another study: give this one another --name, or launch that file.")
+        return target
+    write_text(target, yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
+    return target
+
+
+def _from_there(run: Path, folder: Path) -> str:
+    return Path(os.path.relpath(run.resolve(), folder.resolve())).as_posix()
+
+
+def launch_study(
+    file: Path,
+    engine: Engine,
+    progress: Progress,
+    *,
+    address: str = "",
+    completion_code: str = "",
+    screen_out_code: str = "",
+    draft: bool = False,
+    live: bool = False,
+    endpoint: str = "",
+) -> Launched:
+    """Check the study ``file``, make its pictures, enter it, and offer it to raters.
+
+    Args:
+        engine: of a migrated database.
+        progress: of the pictures.
+        address: at which raters reach the server; empty for this machine, which only raters of our own can use.
+        completion_code, screen_out_code: that all raters of Prolific hand in; empty for codes of this installation.
+        draft: stop before the posting is published.
+        live: whether real money may move.
+        endpoint: of the provider, where it is not the provider's own.
+
+    Raises:
+        InputError: what stands against the study.
+        UsageError: the provider needs ``live`` or an address; or the study is paused.
+        BudgetError: the cap does not allow it.
+        ProviderError: the provider refused.
+    """
+    specification, folder = read_specification(file), file.parent
+    name, provider_name = specification.name, specification.payment.provider
+    if not address and provider_name != "local":
+        raise UsageError(f"raters of '{provider_name}' need the https address of your server: give --url.")
+    _refuse(name, objections_to_costs(specification, estimate(specification)))
+    # Opened before anything is made: a missing token or package is said at once.
+    provider = PROVIDERS.get(provider_name)(ProviderSettings(live, endpoint, engine))
+    build_stimuli(specification.stimuli_order(folder), folder, progress)
+    _refuse(name, check_study(file, simulations=0).objections)
+    catalogue, payment, key = read_catalogue(folder), specification.payment, secret_key()
+    enter_study(engine, server_settings(specification, key), specification.record(), catalogue.stimuli,
+                currency=payment.currency, cap_cents=payment.cap)  # fmt: skip
+    with reading(engine) as session:
+        study = study_named(session, name)
+        if study.state != "open":
+            raise UsageError(f"'{name}' is {study.state}: 'mesoface study resume {name}' opens a paused study.")
+        if provider_name == "prolific":
+            completion_code = completion_code or shared_code(key, name, "completed")
+            screen_out_code = screen_out_code or shared_code(key, name, "screened out")
+        posting = posting_of(study, address or LOCAL_ADDRESS, description=_description(specification),
+                             completion_code=completion_code, screen_out_code=screen_out_code)  # fmt: skip
+    posted = (launching.draft if draft else launching.launch)(engine, provider, posting)
+    with reading(engine) as session:
+        budget = ledger.budget(session, study_named(session, name))
+    return Launched(
+        name, folder, provider_name, len(catalogue.stimuli), len(catalogue.gaps), posted, posting.url,
+        posting.completion_code, posting.screen_out_code, budget,
+    )  # fmt: skip
+
+
+def _refuse(name: str, objections: tuple[str, ...]) -> None:
+    if objections:
+        count = f" ({len(objections)} in all; see 'mesoface study check')" * (len(objections) > 1)
+        raise InputError(f"'{name}' cannot be launched: {objections[0]}{count}")
+
+
+def _description(specification: Specification) -> str:
+    """What raters read before they take it: the consent text's first paragraph."""
+    return " ".join(specification.consent.text.strip().split("\n\n")[0].split())
+
+
+def shared_code(key: bytes, study: str, purpose: str) -> str:
+    """A code that all raters of a study hand in, the same whenever it is asked for: 10 capital digits and letters."""
+    message = "\0".join(("mesoface study code", study, purpose)).encode()
+    return hmac.new(key, message, hashlib.sha256).hexdigest()[:10].upper()
+
+
+def study_named(session: Session, name: str) -> StudyRow:
+    """The study's row.
+
+    Raises:
+        UsageError: there is none.
+    """
+    study = session.scalar(select(StudyRow).where(StudyRow.name == name))
+    if study is None:
+        known = ", ".join(session.scalars(select(StudyRow.name).order_by(StudyRow.name))) or "none"
+        raise UsageError(f"there is no study '{name}' in this database; it has: {known}.")
+    return study
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a study stands.
+
+    Attributes:
+        state: ``open``, ``paused`` and so on.
+        simulated: its raters are models.
+        slots: by state; a lease that ran out counts as free.
+        sessions: by state.
+        answers: to trials of all kinds.
+        postings: at the provider: state, places, address.
+        budget: cost against cap.
+    """
+
+    name: str
+    design: str
+    provider: str
+    state: str
+    simulated: bool
+    slots: Mapping[str, int]
+    sessions: Mapping[str, int]
+    answers: int
+    postings: tuple[tuple[str, int, str], ...]
+    budget: Budget
+    opened_at: datetime | None
+    closed_at: datetime | None
+
+
+def study_status(engine: Engine, name: str) -> Status:
+    """Where the study ``name`` stands at this moment.
+
+    Raises:
+        UsageError: there is no such study.
+        StudyDatabaseError: the database does not answer.
+    """
+    with reading(engine) as session:
+        study = study_named(session, name)
+        over = and_(SlotRow.state == "leased", SlotRow.lease_expires_at <= now())
+        slot = case((over, "free"), else_=SlotRow.state)
+        slots = session.execute(select(slot, func.count()).where(SlotRow.study_id == study.id).group_by(slot)).tuples()
+        sessions = session.execute(
+            select(AssignmentRow.state, func.count())
+            .where(AssignmentRow.study_id == study.id)
+            .group_by(AssignmentRow.state)
+        ).tuples()
+        answers = session.scalar(
+            select(func.count(ResponseRow.id))
+            .join(TrialRow, ResponseRow.trial_id == TrialRow.id)
+            .join(AssignmentRow, TrialRow.assignment_id == AssignmentRow.id)
+            .where(AssignmentRow.study_id == study.id)
+        )
+        hits = session.scalars(select(HitRow).where(HitRow.study_id == study.id).order_by(HitRow.id)).all()
+        return Status(
+            study.name, study.design, study.provider, study.state, study.simulated,
+            dict(slots.all()), dict(sessions.all()), answers or 0,
+            tuple((hit.state, hit.assignments, hit.url) for hit in hits), ledger.budget(session, study),
+            study.opened_at, study.closed_at,
+        )  # fmt: skip
+
+
+def study_names(engine: Engine) -> tuple[str, ...]:
+    """All studies of the database, by name."""
+    with reading(engine) as session:
+        return tuple(session.scalars(select(StudyRow.name).order_by(StudyRow.name)))
+
+
+def set_state(engine: Engine, name: str, wanted: str) -> bool:
+    """Open, pause or close a study for new raters; those at work may finish. False where it is so already.
+
+    Raises:
+        UsageError: there is no such study.
+        InputError: it is closed, which is for good.
+    """
+    if wanted not in STUDY_STATES:
+        raise UsageError(f"a study cannot be '{wanted}': it is one of {', '.join(STUDY_STATES)}.")
+    with transaction(engine) as session:
+        study = study_named(session, name)
+        if study.state == wanted:
+            return False
+        if study.state == "closed":
+            raise InputError(f"'{name}' is closed, and its results may be known: launch it under another name.")
+        study.state = wanted
+        if wanted == "closed":
+            study.closed_at = now()
+        elif study.opened_at is None:
+            study.opened_at = now()
+        return True
+
+
+def close_study(
+    engine: Engine, name: str, *, live: bool = False, endpoint: str = ""
+) -> tuple[bool, tuple[Posted, ...]]:
+    """Close a study here first, then its postings at the provider; may be repeated until both are done.
+
+    Returns:
+        Whether it was not closed before, and its postings.
+
+    Raises:
+        UsageError: there is no such study, or it was posted to the other place (live, sandbox).
+        ProviderError: the provider refused; here it is closed.
+    """
+    changed = set_state(engine, name, "closed")
+    with reading(engine) as session:
+        study = study_named(session, name)
+        provider, posted = study.provider, session.scalar(select(HitRow.id).where(HitRow.study_id == study.id).limit(1))
+    if posted is None:
+        return changed, ()
+    opened = PROVIDERS.get(provider)(ProviderSettings(live, endpoint, engine))
+    return changed, launching.close(engine, opened, name)

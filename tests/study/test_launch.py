@@ -1,0 +1,268 @@
+"""``mesoface study launch``, ``status``, ``pause``, ``resume``, ``close``: repeated, broken off, too dear, at Prolific.
+
+Sources: the promises of ``study.launching``; costs in closed form (raters times reward, plus the fee of the in-repo
+Prolific, 40 %).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from fake_prolific import TOKEN, FakeProlific
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine, func, select
+from study_rows import add_assignment, add_response, add_study
+from study_runs import make_run
+
+import study
+from recon.errors import BudgetError, InputError, UsageError
+from study import launch_commands
+from study.database import HitRow, PaymentRow, SlotRow, StimulusRow, StudyRow, now
+from study.engine import open_database, reading, transaction
+from study.hosting import server_settings
+from study.launching import (
+    close_study,
+    place_study,
+    prepared_database,
+    set_state,
+    shared_code,
+    study_names,
+    study_status,
+)
+from study.leases import take_slot
+from study.pseudonyms import secret_key
+from study.server.app import create_app
+from study.specification import read_specification
+
+EXAMPLE = Path(study.__file__).parent / "examples" / "split_face.yaml"
+RATERS, REWARD = 3, 50
+COST = RATERS * REWARD
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A small split-face study of raters of our own, on a run of made-up people."""
+    make_run(tmp_path / "runs" / "first", subjects=("s1", "s2", "s3"))
+    content = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    content |= {
+        "name": "small",
+        "conditions": ["photograph", "alpha", "beta"],
+        "raters": RATERS,
+        "stimuli": {"runs": ["../../runs/first"], "training_subjects": ["s3"], "width": 96, "height": 120},
+        "trials": {"main": 2, "training": 1},
+        "payment": {"provider": "local", "reward": REWARD, "cap": COST},
+    }
+    path = tmp_path / "studies" / "small" / "study.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def change(file: Path, **blocks: Any) -> None:
+    """Other values in blocks of the study file."""
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for name, values in blocks.items():
+        content[name] = {**content.get(name, {}), **values} if isinstance(values, dict) else values
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'studies.sqlite'}"
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    made = prepared_database(url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def market(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProlific]:
+    for name, value in {"PROLIFIC_API_TOKEN": TOKEN, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    made = FakeProlific()
+    yield made
+    made.close()
+
+
+def typed(command: Any, *arguments: object) -> str:
+    """What a command prints."""
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def launched(url: str, *arguments: object) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(typed(launch_commands.launch, *arguments, "--db", url, "--quiet", "--json"))
+    return found
+
+
+def rows(engine: Engine) -> list[int]:
+    with reading(engine) as session:
+        tables = (StudyRow, StimulusRow, SlotRow, HitRow, PaymentRow)
+        return [session.scalar(select(func.count()).select_from(table)) or 0 for table in tables]
+
+
+def test_a_launch_repeated_does_nothing_twice(file: Path, url: str, engine: Engine) -> None:
+    first = launched(url, file.parent)
+    assert first["postings"] == [{"state": "open", "places": RATERS, "url": "http://127.0.0.1:8000/"}]
+    # Three people as photograph and by two methods, and a spoilt copy of each.
+    assert (first["pictures"], first["gaps"], first["committed_cents"], first["cap_cents"]) == (12, 0, COST, COST)
+    before, made = rows(engine), sorted((file.parent / "stimuli").iterdir())
+    assert before == [1, 12, RATERS, 1, 1]
+    assert launched(url, file) == first
+    assert rows(engine) == before and sorted((file.parent / "stimuli").iterdir()) == made
+    said = typed(launch_commands.launch, file, "--db", url, "--quiet")
+    assert "USD 1.50 set aside, cap USD 1.50" in said and f"mesoface study serve {file.parent}" in said
+
+
+def test_a_launch_that_was_cut_off_goes_on(
+    file: Path, url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("study.providers.local.LocalProvider.publish", cut_off)
+        assert CliRunner().invoke(launch_commands.launch, [str(file), "--db", url]).exit_code != 0
+    assert study_status(engine, "small").postings[0][0] == "draft"
+    assert launched(url, file)["postings"][0]["state"] == "open"
+    assert rows(engine) == [1, 12, RATERS, 1, 1]
+
+
+def test_what_was_launched_is_served_until_it_is_paused_or_closed(file: Path, url: str, engine: Engine) -> None:
+    launched(url, file)
+    settings = server_settings(read_specification(file), secret_key())
+    client = TestClient(create_app(engine, file.parent, settings))
+
+    def come(number: int) -> int:
+        visitor = f"00000000-0000-4000-8000-{number:012}"
+        body = {"parameters": {}, "visitor": visitor, "consent_version": "1"}
+        return client.post("/api/consent", json=body).status_code
+
+    assert come(1) == 200
+    assert typed(launch_commands.pause, "small", "--db", url) == "small: paused\n"
+    assert (come(2), come(1)) == (409, 200)  # who is at work goes on
+    with pytest.raises(UsageError, match="is paused: 'mesoface study resume small'"):
+        launched(url, file)
+    assert typed(launch_commands.resume, file.parent, "--db", url) == "small: open\n"
+    assert typed(launch_commands.resume, file, "--db", url) == "small: was open already\n"
+    assert come(3) == 200
+    found = json.loads(typed(launch_commands.status, "small", "--db", url, "--json"))
+    assert (found["state"], found["sessions"], found["slots"]) == ("open", {"consented": 2}, {"free": RATERS})
+    assert typed(launch_commands.close, "small", "--db", url) == f"small: closed\n  posting closed, {RATERS} places\n"
+    assert typed(launch_commands.close, "small", "--db", url).startswith("small: was closed already\n")
+    assert (come(4), come(1)) == (409, 200)
+    with pytest.raises(InputError, match="another name"):
+        set_state(engine, "small", "open")
+    assert study_status(engine, "small").closed_at is not None
+
+
+def test_beyond_the_cap_nothing_is_made(file: Path, url: str, engine: Engine) -> None:
+    change(file, payment={"cap": COST - 1})
+    with pytest.raises(InputError, match=r"cannot be launched: the study costs USD 1\.50"):
+        launched(url, file)
+    assert rows(engine) == [0] * 5 and not (file.parent / "stimuli").exists()
+
+
+def test_what_stands_against_the_layout_is_said_before_anything_is_entered(
+    file: Path, url: str, engine: Engine
+) -> None:
+    change(file, trials={"main": 20})
+    with pytest.raises(InputError, match="'small' cannot be launched: 20 trials a rater need 10 subjects"):
+        launched(url, file)
+    assert rows(engine) == [0] * 5
+
+
+def test_a_study_is_placed_under_a_name_of_its_own(file: Path, url: str, engine: Engine, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "deeply" / "nested" / "studies"
+    found = launched(url, file, "--name", "second", "--folder", elsewhere)
+    assert found["study"] == "second" and Path(found["folder"]) == elsewhere / "second"
+    copy = read_specification(elsewhere / "second" / "study.yaml")
+    assert copy.stimuli.runs == ("../../../../runs/first",)
+    original = read_specification(file)
+    assert copy.model_copy(update={"name": "small", "stimuli": original.stimuli}) == original
+    assert launched(url, file, "--name", "second", "--folder", elsewhere) == found
+    change(file, raters=2)
+    with pytest.raises(InputError, match="another study"):
+        place_study(file, elsewhere, "second")
+    with pytest.raises(InputError, match="calls the study 'small'"):
+        place_study(file, tmp_path, "studies/small")
+    assert study_names(engine) == ("second",)
+
+
+def test_all_studies_are_listed_and_unknown_ones_named(file: Path, url: str, engine: Engine) -> None:
+    assert "no studies" in typed(launch_commands.status, "--db", url)
+    launched(url, file)
+    said = typed(launch_commands.status, "--db", url)
+    assert "small: open (split-face, raters of 'local')" in said and "0 of 3 done, 0 at work, 3 free" in said
+    assert "nobody came yet" in said and "USD 1.50 set aside, of it USD 0.00 paid; cap USD 1.50" in said
+    with pytest.raises(UsageError, match=r"no study 'smal'.*small"):
+        typed(launch_commands.status, "smal", "--db", url)
+
+
+def test_status_counts_what_there_is_and_a_lease_that_ran_out_as_free(database: Engine) -> None:
+    with transaction(database) as session:
+        row = add_study(session, name="trial", slots=4)
+        moments = (now() + timedelta(hours=1), now() - timedelta(seconds=1))
+        seats = [take_slot(session, row.id, timedelta(0), at) for at in moments]
+        rater = add_assignment(session, row, seats[0])
+        add_response(session, rater, 0, "00000000-0000-4000-8000-000000000001")
+    found = study_status(database, "trial")
+    assert (found.slots, found.sessions, found.answers) == ({"leased": 1, "free": 3}, {"consented": 1}, 1)
+    assert [set_state(database, "trial", wanted) for wanted in ("open", "paused", "paused", "open")] == [
+        False, True, False, True,
+    ]  # fmt: skip
+    assert close_study(database, "trial") == (True, ()) and close_study(database, "trial") == (False, ())
+
+
+def test_prolific_live_by_wish_alone_once_and_closed(
+    file: Path, url: str, engine: Engine, market: FakeProlific
+) -> None:
+    change(file, payment={"provider": "prolific", "cap": 1000, "reward": 60})
+    given = (file, "--endpoint", f"{market.address}/api/v1")
+    with pytest.raises(UsageError, match="give --url"):
+        launched(url, *given)
+    given = (*given, "--url", "https://study.example.org/")
+    with pytest.raises(UsageError, match="--live"):
+        launched(url, *given)
+    assert market.exposure_cents() == 0 and len(market.studies) == 1
+    found = launched(url, *given, "--live")
+    assert launched(url, *given, "--live") == found
+    code = shared_code(secret_key(), "small", "completed")
+    assert found["completion_code"] == code and len(code) == 10
+    (posted,) = market.studies.values()
+    assert posted["completion_codes"][0]["code"] == code
+    assert market.exposure_cents() == found["committed_cents"] == RATERS * 60 * 14 // 10
+    changed, (closed,) = close_study(engine, "small", live=True, endpoint=str(given[2]))
+    assert changed and closed.state == "closed"
+
+
+def test_a_cap_that_fees_would_pass_stops_the_posting(
+    file: Path, url: str, engine: Engine, market: FakeProlific
+) -> None:
+    # Printed fees (33.4 %) fit under the cap; those that Prolific itself says (40 %) do not.
+    change(file, payment={"provider": "prolific", "cap": 245, "reward": 60})
+    with pytest.raises(BudgetError, match=r"cap is"):
+        launched(url, file, "--endpoint", f"{market.address}/api/v1", "--url", "https://study.example.org/", "--live")
+    assert market.exposure_cents() == 0
+
+
+def test_a_database_without_tables_is_made_and_another_schema_refused(url: str) -> None:
+    prepared_database(url).dispose()
+    made = open_database(url)
+    assert study_names(made) == ()
+    with made.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'later'")
+    made.dispose()
+    with pytest.raises(InputError, match="schema 'later'"):
+        prepared_database(url)
