@@ -309,6 +309,18 @@ def processor_seconds() -> tuple[float, float]:
     return own.ru_utime + own.ru_stime, others.ru_utime + others.ru_stime
 
 
+def flush_milliseconds(folder: Path) -> tuple[float, float]:
+    """Median and 99th percentile of writing 8 kB and waiting until it is on the disk, as every acknowledgement does."""
+    seconds = []
+    with (folder / "flush").open("wb", buffering=0) as file:
+        for _ in range(200):
+            file.write(bytes(8192))
+            begun = time.perf_counter()
+            os.fsync(file.fileno())
+            seconds.append(time.perf_counter() - begun)
+    return float(np.percentile(seconds, 50)) * 1000, float(np.percentile(seconds, 99)) * 1000
+
+
 def measure(console: Console, wanted: str, options: argparse.Namespace) -> bool:
     """Run the load on one database and print what came of it; whether the goals were met."""
     length = options.arrive + options.seconds
@@ -317,7 +329,7 @@ def measure(console: Console, wanted: str, options: argparse.Namespace) -> bool:
         # Everybody who can be done by then is followed by another; a session has 29 trials.
         make_study(folder, int(options.raters * (2 + length / (20 * options.think))))
         with database(wanted, folder) as url:
-            busy = os.getloadavg()[0]
+            busy, flush = os.getloadavg()[0], flush_milliseconds(folder)
             before = processor_seconds()
             with served(folder, url, options.workers) as port:
                 ledger = asyncio.run(load(port, options.raters, options.seconds, options.arrive, options.think))
@@ -335,7 +347,7 @@ def measure(console: Console, wanted: str, options: argparse.Namespace) -> bool:
         f"{len(ledger.acknowledged)} answers acknowledged, of these {lost} lost and {twice} twice\n"
         f"processor seconds of {length:g}: server {after[1] - before[1]:.1f} ({options.workers} workers; PostgreSQL's "
         f"own not counted), load generator {after[0] - before[0]:.1f}; load average before: {busy:.1f} on "
-        f"{os.cpu_count()} processors\n"
+        f"{os.cpu_count()} processors; one flush to the disk: median {flush[0]:.1f} ms, p99 {flush[1]:.1f} ms\n"
         f"p99 of all but pictures {slowest:.0f} ms, goal {GOALS_MS[system]:.0f} ms: {'met' if met else 'NOT MET'}\n"
     )
     return met
