@@ -182,6 +182,8 @@ def _set_aside(
 
 
 def _check_cap(session: Session, study: StudyRow) -> None:
+    from study.costs import money
+
     committed = committed_cents(session, study.id)
     if committed > study.cap_cents:
         raise BudgetError(
@@ -219,8 +221,3 @@ def settle(session: Session, token: str, paid: bool) -> PaymentRow:
     rows[0].state = "confirmed" if paid else "failed"
     session.flush()
     return rows[0]
-
-
-def money(cents: int, currency: str) -> str:
-    """``12.34 USD``."""
-    return f"{'-' if cents < 0 else ''}{abs(cents) // 100}.{abs(cents) % 100:02d} {currency}"

@@ -1,4 +1,4 @@
-"""``mesoface study launch`` and its kin as a user types them."""
+"""From a study file to its raters at a marketplace; ``mesoface study follow`` and ``settle`` as a user types them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from fake_prolific import TOKEN, FakeProlific
 from sqlalchemy import Engine, select
 from study_rows import add_assignment, add_study
 
-from recon.errors import BudgetError, UsageError
+from recon.errors import UsageError
 from study import ledger, provider_commands
-from study.database import HitRow
+from study.database import HitRow, StudyRow
 from study.engine import open_database, transaction, upgrade
+from study.offer import posting_of
+from study.providers import PROVIDERS, ProviderSettings, launching
 from study.providers.contract import Cost
 from study.specification import read_specification
 
@@ -42,11 +44,18 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     found.dispose()
 
 
-def _enter(engine: Engine, provider: str, cap_cents: int) -> tuple[int, int]:
+def _enter(engine: Engine, provider: str, cap_cents: int, simulated: bool = False) -> tuple[int, int]:
     """The published split-face study in the database; its raters and their reward."""
     specification = read_specification(EXAMPLE)
     with transaction(engine) as session:
-        add_study(session, name="real", provider=provider, cap_cents=cap_cents, specification=specification.record())
+        add_study(
+            session,
+            name="real",
+            provider=provider,
+            cap_cents=cap_cents,
+            simulated=simulated,
+            specification=specification.record(),
+        )
     return specification.raters, specification.payment.reward
 
 
@@ -57,51 +66,65 @@ def _typed(engine: Engine, command: click.Command, *arguments: str) -> str:
     return done.output
 
 
-def test_a_study_from_draft_to_stop_on_prolific(engine: Engine, fake: FakeProlific) -> None:
+def _study(engine: Engine) -> StudyRow:
+    with transaction(engine) as session:
+        return session.scalars(select(StudyRow)).one()
+
+
+def test_a_study_file_from_draft_to_raters_on_prolific(engine: Engine, fake: FakeProlific) -> None:
     raters, reward = _enter(engine, "prolific", cap_cents=1_000_000)
-    given = ("real", "--url", URL, "--completion-code", "C0DE", "--endpoint", f"{fake.address}/api/v1")
-    assert _typed(engine, provider_commands.launch, *given, "--draft").startswith("draft\t")
-    assert fake.exposure_cents() == 0
-    assert "set aside or paid\t0.00 USD" in _typed(engine, provider_commands.budget, "real")
+    endpoint = f"{fake.address}/api/v1"
+    offer = posting_of(_study(engine), URL, completion_code="C0DE")
+    assert (offer.places, offer.reward_cents, offer.minutes_allowed >= 30) == (raters, reward, True)
+    provider = PROVIDERS.get("prolific")(ProviderSettings(live=True, endpoint=endpoint))
+    (drafted,) = launching.draft(engine, provider, offer)
+    assert drafted.state == "draft" and fake.exposure_cents() == 0
     for _ in range(2):
-        (posted,) = json.loads(_typed(engine, provider_commands.launch, *given, "--live", "--json"))
-        assert (posted["state"], posted["places"]) == ("open", raters)
+        (posted,) = launching.launch(engine, provider, posting_of(_study(engine), URL, completion_code="C0DE"))
+        assert (posted.state, posted.places, posted.provider_id) == ("open", raters, drafted.provider_id)
     (study,) = fake.studies.values()
     assert study["completion_codes"][0]["code"] == "C0DE" and study["reward"] == reward
-    fake.arrive(posted["id"], "P1")
-    endpoint = given[-2:]
-    followed = json.loads(_typed(engine, provider_commands.follow, "real", *endpoint, "--json"))
+    fake.arrive(posted.provider_id, "P1")
+    followed = json.loads(_typed(engine, provider_commands.follow, "real", "--endpoint", endpoint, "--json"))
     assert followed == {"counts": {"submitted": 1}, "never_reached_us": 1}
-    assert _typed(engine, provider_commands.stop, "real", *endpoint).startswith("closed\t")
-    found = json.loads(_typed(engine, provider_commands.budget, "real", "--json"))
-    assert found["committed_cents"] == fake.exposure_cents() == -(-raters * reward * 140 // 100)
-    assert found["left_cents"] == 1_000_000 - found["committed_cents"]
-
-
-def test_a_cap_that_is_too_low_stops_the_launch(engine: Engine, fake: FakeProlific) -> None:
-    _enter(engine, "prolific", cap_cents=100)
-    with pytest.raises(BudgetError, match=r"cap is 1\.00 USD"):
-        _typed(
-            engine, provider_commands.launch, "real", "--url", URL, "--completion-code", "C0DE", "--live",
-            "--endpoint", f"{fake.address}/api/v1",
-        )  # fmt: skip
-    assert fake.studies == {}
+    assert _typed(engine, provider_commands.follow, "real", "--endpoint", endpoint).splitlines() == [
+        "submitted\t1",
+        "1 of them never reached our server",
+    ]
+    assert [one.state for one in launching.close(engine, provider, "real")] == ["closed"]
+    with transaction(engine) as session:
+        found = ledger.budget(session, _study(engine))
+    assert found.committed_cents == fake.exposure_cents() == -(-raters * reward * 140 // 100)
 
 
 def test_raters_of_our_own_need_no_code_and_no_https(engine: Engine) -> None:
     _enter(engine, "local", cap_cents=1_000_000)
-    said = _typed(engine, provider_commands.launch, "real", "--url", "http://127.0.0.1:8000/")
-    assert said.startswith("open\t") and "http://127.0.0.1:8000/" in said
+    provider = PROVIDERS.get("local")(ProviderSettings(engine=engine))
+    (posted,) = launching.launch(engine, provider, posting_of(_study(engine), "http://127.0.0.1:8000/"))
+    assert (posted.state, posted.url) == ("open", "http://127.0.0.1:8000/")
     with transaction(engine) as session:
         assert session.scalars(select(HitRow)).one().state == "open"
 
 
-def test_wrong_use_is_said(engine: Engine, fake: FakeProlific) -> None:
-    _enter(engine, "prolific", cap_cents=100)
+def test_a_study_goes_to_its_own_raters_alone(engine: Engine, fake: FakeProlific) -> None:
+    _enter(engine, "prolific", cap_cents=1_000_000)
     with pytest.raises(UsageError, match="--completion-code"):
-        _typed(engine, provider_commands.launch, "real", "--url", URL)
+        posting_of(_study(engine), URL)
+    offer = posting_of(_study(engine), URL, completion_code="C0DE")
+    with pytest.raises(UsageError, match="not from 'local'"):
+        launching.launch(engine, PROVIDERS.get("local")(ProviderSettings(engine=engine)), offer)
+    assert fake.studies == {}
     with pytest.raises(UsageError, match=r"no study 'other'.*real"):
-        _typed(engine, provider_commands.budget, "other")
+        _typed(engine, provider_commands.follow, "other")
+
+
+def test_a_rehearsal_is_never_offered_to_people(engine: Engine, fake: FakeProlific) -> None:
+    _enter(engine, "prolific", cap_cents=1_000_000, simulated=True)
+    provider = PROVIDERS.get("prolific")(ProviderSettings(live=True, endpoint=f"{fake.address}/api/v1"))
+    for offer in (launching.draft, launching.launch):
+        with pytest.raises(UsageError, match="models"):
+            offer(engine, provider, posting_of(_study(engine), URL, completion_code="C0DE"))
+    assert fake.studies == {}
 
 
 def test_what_nobody_knows_is_shown_and_settled(engine: Engine) -> None:
@@ -110,7 +133,7 @@ def test_what_nobody_knows_is_shown_and_settled(engine: Engine) -> None:
         rater = add_assignment(session, study, None)
         ledger.plan_bonus(session, study.id, rater.id, ledger.Wish("a" * 64, Cost(50, 10)), "bulk")
         ledger.move(session, "a" * 64, "planned", "sent")
-    assert "unsettled\taaaaaaaaaaaa" in _typed(engine, provider_commands.budget, "real")
     assert _typed(engine, provider_commands.settle, "aaaaaaaa", "--not-paid") == "aaaaaaaaaaaa: failed\n"
-    said = _typed(engine, provider_commands.budget, "real")
-    assert "unsettled" not in said and "left\t10.00 USD" in said
+    with transaction(engine) as session:
+        found = ledger.budget(session, session.scalars(select(StudyRow)).one())
+    assert (found.left_cents, found.unsettled) == (1000, ())

@@ -162,7 +162,7 @@ def test_a_launch_is_noted_and_repeating_it_posts_nothing(stage: Stage) -> None:
 
 
 def test_a_launch_past_the_cap_calls_nothing(stage: Stage) -> None:
-    with pytest.raises(BudgetError, match=r"cap is 100\.00 USD"):
+    with pytest.raises(BudgetError, match=r"cap is USD 100\.00"):
         launching.launch(stage.engine, stage.open(True), posting(places=67, reward_cents=150))
     assert stage.posted() == 0
     with transaction(stage.engine) as session:
