@@ -9,9 +9,11 @@ import click
 
 from recon.command_options import json_option
 from study.database_commands import database
+from study.launch_commands import close, launch, pause, resume, status
 from study.report_commands import report
 from study.review_commands import bonus, pay, review
 from study.server_commands import links, serve
+from study.simulation_commands import simulate
 from study.stimuli_commands import publish, stimuli
 
 if TYPE_CHECKING:
@@ -170,5 +172,8 @@ def _power(found: Checked) -> str:
     )
 
 
-for command in (stimuli, publish, serve, links, review, pay, bonus, report, database):
+for command in (
+    stimuli, publish, simulate, launch, serve, links, status, pause, resume, close, review, pay, bonus, report,
+    database,
+):  # fmt: skip
     study.add_command(command)
