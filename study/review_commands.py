@@ -222,10 +222,12 @@ def pay(name: str, db: str | None, live: bool, dry_run: bool, endpoint: str, qui
     provider = PROVIDERS.get(due.provider)(ProviderSettings(live=live, endpoint=endpoint, engine=engine))
     with progress_bar("sessions") as progress:
         done = settle(engine, provider, name, progress)
+    due = dues(engine, name)
     if due.provider == "local":
-        _say_owed(dues(engine, name))
+        _say_owed(due)
     for session, reason in sorted(done.failed.items()):
         click.echo(f"session {session}: {reason}", err=True)
+    _say_gone(due)
     counts = f"paid {len(done.approved)}, rejected {len(done.rejected)}, not decided {len(due.undecided)}; "
     _say_budget(engine, name, counts)
     if done.stopped:
@@ -267,6 +269,17 @@ def _say_dues(due: Dues) -> None:
     click.echo(f"  paid before {len(due.paid)}, to reject {len(due.reject)}, not decided {len(due.undecided)}")
     for one in due.reject:
         click.echo(f"  reject session {one.session}: {'; '.join(one.decision.reasons)}")
+    _say_gone(due)
+
+
+def _say_gone(due: Dues) -> None:
+    for one in due.gone:
+        if one.decision.pay:
+            click.echo(
+                f"session {one.session} was handed in here, and returned or timed out at {due.provider}: "
+                "if it is owed something, pay it with 'mesoface study bonus'",
+                err=True,
+            )
 
 
 def _say_owed(due: Dues) -> None:

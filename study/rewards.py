@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from study.providers.contract import Provider
 
 REJECTED = "rejected"
+GONE = ("returned", "timed out", "screened out")
+"""States in which a marketplace neither pays nor rejects any more, in small letters, with spaces."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Dues:
     Attributes:
         reward_cents: of one rater, as the study file says; fees come on top.
         approve, reject: still to be done; ``paid`` was confirmed before.
+        gone: decided, and returned or timed out at the marketplace meanwhile: only a bonus could pay them.
         undecided: sessions that were handed in and are not decided.
     """
 
@@ -63,6 +66,7 @@ class Dues:
     approve: tuple[Due, ...]
     reject: tuple[Due, ...]
     paid: tuple[Due, ...]
+    gone: tuple[Due, ...]
     undecided: tuple[int, ...]
 
 
@@ -99,15 +103,19 @@ def dues(engine: Engine, name: str) -> Dues:
         confirmed = _confirmed(session, study.id)
         known = [Due(row.id, row_rater[:PSEUDONYM_DIGITS], row.completion_code or "", held[row.id])
                  for row, row_rater in found if row.id in held]  # fmt: skip
-        refused = {row.id for row, _ in found if row.provider_state.lower() == REJECTED}
+        states = {row.id: row.provider_state.lower().replace("-", " ").replace("_", " ") for row, _ in found}
+        refused = {number for number, state in states.items() if state == REJECTED}
+        gone = {number for number, state in states.items() if state in GONE} - confirmed
+        left = [one for one in known if one.session not in confirmed | gone]
         return Dues(
             study=study.name,
             provider=study.provider,
             currency=study.currency,
             reward_cents=int(study.specification.get("payment", {}).get("reward", 0)),
-            approve=tuple(one for one in known if one.decision.pay and one.session not in confirmed),
-            reject=tuple(one for one in known if not one.decision.pay and one.session not in confirmed | refused),
+            approve=tuple(one for one in left if one.decision.pay),
+            reject=tuple(one for one in left if not one.decision.pay and one.session not in refused),
             paid=tuple(one for one in known if one.session in confirmed),
+            gone=tuple(one for one in known if one.session in gone),
             undecided=tuple(row.id for row, _ in found if row.id not in held),
         )
 
@@ -144,8 +152,8 @@ def settle(engine: Engine, provider: Provider, name: str, progress: Progress = n
         BudgetError: of our own raters, the cap does not allow their rewards.
         ProviderError: the marketplace refused to tell the state of the study.
     """
-    due = dues(engine, name)
-    _prepare(engine, provider, due)
+    _prepare(engine, provider, dues(engine, name))
+    due = dues(engine, name)  # with what the marketplace said of the sessions just now
     approved: list[int] = []
     rejected: list[int] = []
     failed: dict[int, str] = {}

@@ -301,6 +301,17 @@ def test_one_refusal_stops_nobody_else(stage: Stage) -> None:
     assert (list(done.approved), list(done.rejected)) == (numbers[1:2], numbers[2:])
 
 
+@pytest.mark.parametrize("stage", ["prolific"], indirect=True)  # Mechanical Turk never tells of returned work
+def test_what_was_returned_at_the_marketplace_is_neither_paid_nor_rejected(stage: Stage) -> None:
+    numbers, submissions = launched(stage)
+    for submission in submissions[1:]:
+        stage.market.people[submission]["status"] = "RETURNED"
+    decide_by_rules(stage.engine, "trial")
+    done = settle(stage.engine, stage.open(True), "trial")
+    assert (list(done.approved), done.rejected, done.failed) == (numbers[:1], (), {})
+    assert [one.session for one in dues(stage.engine, "trial").gone] == numbers[1:]
+
+
 def _decision(reason: str) -> Any:
     from study.quality.decisions import Decision
 
