@@ -65,7 +65,7 @@ def _file(written: Written, kind: str) -> Path:
 
 def _said(made: Report, written: Written) -> str:
     data = made.data
-    lines = [f"{data.name}: {made.raters} raters, {made.answers} answers"]
+    lines = [f"{data.name}: {made.size}"]
     lines += [f"note: {warning}" for warning in made.warnings]
     lines += [f"left out: {count} ({reason})" for reason, count in data.left_out()]
     return "\n".join([*lines, f"report: {written.html}"])

@@ -9,7 +9,6 @@ people came leaves the database. The number of a rater changes when further rate
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from study.database import (
     TrialRow,
 )
 from study.engine import reading, require_schema
+from study.quality.decisions import RULES
 
 SUBMITTED = "submitted"
 NOT_REVIEWED = "not reviewed yet"
@@ -146,13 +146,22 @@ def _stimulus(row: StimulusRow) -> Stimulus:
     return Stimulus(**{name: getattr(row, name) for name in Stimulus.__dataclass_fields__})
 
 
+@dataclass(frozen=True)
+class _Decision:
+    """The latest of a session."""
+
+    use: bool
+    reasons: Sequence[Any]
+    by: str
+
+
 def _sessions(session: Session, study: int, all_sessions: bool) -> dict[int, RaterSession]:
     """By number of the assignment."""
     newest = select(func.max(QaDecisionRow.id)).group_by(QaDecisionRow.assignment_id)
     decisions = {
-        assignment: (use, reasons)
-        for assignment, use, reasons in session.execute(
-            select(QaDecisionRow.assignment_id, QaDecisionRow.use, QaDecisionRow.reasons)
+        assignment: _Decision(use, reasons, by)
+        for assignment, use, reasons, by in session.execute(
+            select(QaDecisionRow.assignment_id, QaDecisionRow.use, QaDecisionRow.reasons, QaDecisionRow.decided_by)
             .join(AssignmentRow, AssignmentRow.id == QaDecisionRow.assignment_id)
             .where(AssignmentRow.study_id == study, QaDecisionRow.id.in_(newest))
         )
@@ -170,18 +179,21 @@ def _sessions(session: Session, study: int, all_sessions: bool) -> dict[int, Rat
     return found
 
 
-def _why_not(state: str, decision: tuple[bool, Sequence[Any]] | None, all_sessions: bool) -> str:
+def _why_not(state: str, decision: _Decision | None, all_sessions: bool) -> str:
     """Why a session is left out; empty where it is not."""
     if all_sessions or decision is None:
         if state != SUBMITTED:
             return f"not handed in ({state})"
         return "" if all_sessions else NOT_REVIEWED
-    use, reasons = decision
-    if use:
-        return ""
-    return "; ".join(one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in reasons) or (
-        "left out by decision, without a reason"
-    )
+    return "" if decision.use else _in_words(decision)
+
+
+def _in_words(decision: _Decision) -> str:
+    """Which rules struck. Not their whole texts, which speak of other sessions, nor what a person wrote of a rater."""
+    if decision.by != RULES:
+        return "a person decided"
+    names = dict.fromkeys(str(one).partition(": ")[0] for one in decision.reasons if ": " in str(one))
+    return f"rule {', '.join(names)}" if names else "by rule"
 
 
 def _check_any(name: str, sessions: Sequence[RaterSession], all_sessions: bool) -> None:

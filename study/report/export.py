@@ -106,7 +106,7 @@ def _label(stimulus: Stimulus | None) -> str:
 def _about(report: Report) -> str:
     data = report.data
     return (
-        f"{report.design}. {report.raters} raters, {report.answers} answers; seed {data.seed}, provider "
+        f"{report.design}{'' if report.design.endswith('?') else '.'} {report.size}; seed {data.seed}, provider "
         f"{data.provider}, study file {data.specification_sha256[:12]}, made with {data.made_with}. "
         f"Written {report.made}."
     )

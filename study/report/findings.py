@@ -25,8 +25,8 @@ from study.report.agreement import automatic_metrics, rater_agreement
 from study.report.data import NOT_REVIEWED, SUBMITTED, StudyData
 from study.report.figures import hues_of
 from study.report.opinions import opinion_sections
-from study.report.preferences import choice_sections, ranking_sections
-from study.report.tables import Cell, Column, Section, Table
+from study.report.preferences import choice_sections, preferred_share, ranking_sections
+from study.report.tables import Cell, Column, Section, Table, counted
 from study.report.verdicts import verdict_sections
 
 if TYPE_CHECKING:
@@ -70,6 +70,11 @@ class Report:
     sections: tuple[Section, ...]
     raters: int
     answers: int
+
+    @property
+    def size(self) -> str:
+        """Raters and answers in words."""
+        return f"{counted(self.raters, 'rater')}, {counted(self.answers, 'answer')}"
 
 
 def build_report(data: StudyData, folder: Path | None = None) -> Report:
@@ -185,7 +190,7 @@ def _beside(study: PublishedStudy, shares: Preferences | None, raters: int) -> T
         ours = "not asked"
         if shares is not None and {one.preferred, one.other} <= set(shares.names):
             i, j = shares.names.index(one.preferred), shares.names.index(one.other)
-            ours = _percent(Estimate(float(shares.share[i, j]), float(shares.low[i, j]), float(shares.high[i, j]), 0))
+            ours = _percent(preferred_share(shares, i, j))
         rows.append((f"{one.preferred} preferred to {one.other}{remark}", f"{one.share:.0%}", ours))
     notes = (
         *((f"There are no numbers to set beside ours: {study.reason}.",) if study.reason else ()),

@@ -17,9 +17,13 @@ from study.analysis.proportions import wilson_interval
 from study.analysis.scale import Scale
 from study.analysis.thurstone import thurstone
 from study.report.figures import differences_plot, estimates_plot
-from study.report.tables import Cell, Column, Section, Table, no_order, ranks_in_words
+from study.report.tables import Cell, Column, Section, Table, counted, no_order, ranks_in_words
 from study.report.verdicts import CHANCE
 
+INTERVALS = (
+    "95 % intervals: the wider end of the bootstrap over raters and of Wilson's, which alone says something where all "
+    "raters agree or are fewer than three."
+)
 UNITS = {"logit": "logits", "z": "standard deviations"}
 
 
@@ -84,7 +88,7 @@ def _scale_section(
         for one in scale.differences()
     ]
     differences = differences_plot(f"{scale.model}: differences", f"difference in {unit}", pairs, hues)
-    words = (f"{scale.model} over {scale.answers} answers of {scale.raters} raters, in {unit}.",)
+    words = (f"{scale.model} over {counted(scale.answers, 'answer')} of {counted(scale.raters, 'rater')}, in {unit}.",)
     tables = (_abilities(key, scale, order.tolist(), plain), _differences(key, scale))
     return Section(key, f"On one scale: {scale.model}", words, tables, (figure, differences))
 
@@ -105,7 +109,7 @@ def _abilities(key: str, scale: Scale, order: list[int], plain: tuple[str, dict[
     notes = (
         "Only differences mean anything: the mean is 0. Intervals by bootstrap over raters; error from the inverse "
         "Hessian, which takes all answers for independent.",
-        *scale.notes,
+        *(note[:1].upper() + note[1:] for note in scale.notes),
         *no_order(ranks),
     )
     return Table(f"{key}_abilities", f"{scale.model} abilities", columns, rows, notes)
@@ -130,6 +134,13 @@ def _differences(key: str, scale: Scale) -> Table:
     return Table(f"{key}_differences", f"{scale.model}: differences", columns, tuple(rows), (note,))
 
 
+def preferred_share(found: Preferences, first: int, second: int) -> Estimate:
+    """How often one condition was preferred to another, by their places in ``found.names``; see :data:`INTERVALS`."""
+    low = np.fmin(found.low[first, second], found.wilson_low[first, second])
+    high = np.fmax(found.high[first, second], found.wilson_high[first, second])
+    return Estimate(float(found.share[first, second]), float(low), float(high), int(found.count[first, second]))
+
+
 def matrix_section(found: Preferences, notes: tuple[str, ...]) -> Section:
     """The preference matrix."""
     size = len(found.names)
@@ -139,8 +150,7 @@ def matrix_section(found: Preferences, notes: tuple[str, ...]) -> Section:
             *(
                 ""
                 if i == j
-                else Estimate(float(found.share[i, j]), float(found.low[i, j]), float(found.high[i, j]),
-                              int(found.count[i, j]))
+                else preferred_share(found, i, j)
                 for j in range(size)
             ),
         )
@@ -151,7 +161,7 @@ def matrix_section(found: Preferences, notes: tuple[str, ...]) -> Section:
     asked = f"{min(counts)}" + f" to {max(counts)}" * (max(counts) > min(counts))
     table = Table(
         "preferences", "Preference matrix: how often the row was preferred to the column", columns, rows,
-        ("95 % intervals by bootstrap over raters.", f"Choices of a pair: {asked}.", *notes),
+        (INTERVALS, f"Choices of a pair: {asked}.", *notes),
         shaded=True,
     )  # fmt: skip
     return Section("preferences", "Who was preferred to whom", (), (table,))

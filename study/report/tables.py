@@ -98,6 +98,11 @@ def ranks_in_words(ranks: NDArray[np.integer]) -> tuple[str, ...]:
     return tuple(f"{rank} (tied)" if values.count(rank) > 1 else str(rank) for rank in values)
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 rater``, ``2 raters``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 NO_ORDER = "Nothing tells these conditions apart beyond chance, so none is ranked."
 
 

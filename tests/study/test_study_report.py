@@ -140,15 +140,16 @@ def test_a_split_face_study(database: Engine) -> None:
     realism = {"meso": 0.3, "pca": -1.2, PHOTOGRAPH: 0.8}
     stimuli = pictures(12, ("meso", "pca"), "split")
     chosen = settings(("meso", "pca", PHOTOGRAPH), 12, 40, gold=2)
-    hold_study(database, "split-face", chosen, stimuli, verdict(realism), use={3: ["2 gold wrong"], 5: []},
-               waiting=(7,), state="closed")  # fmt: skip
+    left_out = {3: ["gold: 0 of 2 right", "speed: half within 300 ms"], 5: ["speed: half within 200 ms"], 9: []}
+    hold_study(database, "split-face", chosen, stimuli, verdict(realism), use=left_out, waiting=(7,), state="closed")
     data = read_study_data(database, "faces")
     made = build_report(data)
-    assert (made.raters, made.answers) == (37, 37 * 12)
+    assert (made.raters, made.answers) == (36, 36 * 12)
     assert sorted(data.left_out()) == [
-        ("2 gold wrong", 1),
-        ("left out by decision, without a reason", 1),
+        ("by rule", 1),
         ("not reviewed yet", 1),
+        ("rule gold, speed", 1),
+        ("rule speed", 1),
     ]
     assert made.warnings == ("Handed in and not reviewed yet, so left out: 1 of 40 sessions.",)
     rates = table(made, "fooling_rates")
@@ -161,9 +162,9 @@ def test_a_split_face_study(database: Engine) -> None:
         found = signal[name]["d′"]
         assert abs(found["value"] - (realism[PHOTOGRAPH] - realism[name])) < 1.05 * (found["high"] - found["low"])
     assert table(made, "contrasts")["meso − pca"]["verdict"] == "meso is higher"
-    assert table(made, "published_split-face")["raters"] == {"": "raters", "published": "150", "here": "37"}
+    assert table(made, "published_split-face")["raters"] == {"": "raters", "published": "150", "here": "36"}
     gold = table(made, "sessions")["gold trials answered right, by those analysed"]["number"]
-    assert gold.endswith("of 74")
+    assert gold.endswith("of 72")
 
 
 def test_a_ranking_study_beside_the_published_one(sqlite: Engine) -> None:
@@ -192,6 +193,18 @@ def test_equal_conditions_are_not_ranked(sqlite: Engine) -> None:
     assert {row["verdict"] for row in table(made, "scale_differences").values()} == {"no more than chance"}
     alpha = table(made, "rater_agreement")["choices"]["alpha"]
     assert alpha["low"] < 0.05 and abs(alpha["value"]) < 0.2
+
+
+def test_raters_who_all_agree_leave_some_doubt(sqlite: Engine) -> None:
+    """20 raters, 60 rankings, all alike: Wilson's interval of 60 of 60 begins at 60 / (60 + 1.96²)."""
+    ability = {"lightstage": 200.0, "meso": 100.0, "pca": 0.0}
+    hold_study(sqlite, "ranking", settings(METHODS, 3, 20), pictures(3, METHODS), order(ability), use={})
+    made = build_report(read_study_data(sqlite, "faces"))
+    share = table(made, "preferences")["meso"]["pca"]
+    assert (share["value"], share["high"]) == (1.0, 1.0)
+    assert share["low"] == pytest.approx(60 / (60 + 1.959964**2), abs=1e-6)
+    notes = next(one for section in made.sections for one in section.tables if one.key == "scale_abilities").notes
+    assert any(note.startswith("Every choice between these groups went one way") for note in notes)
 
 
 def test_a_pairwise_study(sqlite: Engine) -> None:
@@ -245,7 +258,7 @@ def test_files_stand_alone_and_tell_nobody(sqlite: Engine, tmp_path: Path) -> No
     stimuli = pictures(6, ("meso", "pca"), "single")
     chosen = settings(("meso", "pca", PHOTOGRAPH), 6, 8, gold=1, training=0)
     realism = {"meso": 0.5, "pca": -1, PHOTOGRAPH: 1}
-    hold_study(sqlite, "single", chosen, stimuli, verdict(realism), use={2: ["too fast"]},
+    hold_study(sqlite, "single", chosen, stimuli, verdict(realism), use={2: ["speed: too fast"]},
                specification={"title": "Real? <script>alert(1)</script> | *"}, simulated=True)  # fmt: skip
     data = read_study_data(sqlite, "faces")
     written = write_report(build_report(data), tmp_path / "out")
@@ -258,7 +271,7 @@ def test_files_stand_alone_and_tell_nobody(sqlite: Engine, tmp_path: Path) -> No
     read = pd.read_csv(written.csv, keep_default_na=False)
     assert len(frame) == len(read) == 8 * 7 and list(frame.columns) == list(read.columns)
     assert sorted(frame["rater"].unique()) == list(range(1, 9))
-    assert (~frame["use"]).sum() == 7 and set(frame.loc[~frame["use"], "left_out"]) == {"too fast"}
+    assert (~frame["use"]).sum() == 7 and set(frame.loc[~frame["use"], "left_out"]) == {"rule speed"}
     gold = frame[frame["part"] == "gold"]
     assert gold["correct"].notna().all() and (gold["conditions"] == "photograph*").any()
     assert frame["simulated"].all()
@@ -290,10 +303,17 @@ def test_whose_answers_count_is_said_before_anything_is_counted(sqlite: Engine) 
         for number in range(1, 5):
             session.add(QaDecisionRow(assignment_id=number, pay=True, use=True, reasons=[], decided_by="rules"))
             session.flush()
-            session.add(QaDecisionRow(assignment_id=number, pay=True, use=False, reasons=["late"], decided_by="me"))
+            session.add(
+                QaDecisionRow(assignment_id=number, pay=True, use=False, reasons=["R2D2 wrote to me"], decided_by="me")
+            )
             session.flush()
     with pytest.raises(InputError, match="quality left out all 4"):
         read_study_data(sqlite, "faces")
+    with transaction(sqlite) as session:
+        session.add(QaDecisionRow(assignment_id=2, pay=True, use=True, reasons=[], decided_by="me"))
+    data = read_study_data(sqlite, "faces")
+    # The latest decision holds, and what a person wrote of a rater stays in the database.
+    assert len(data.used) == 1 and data.left_out() == [("a person decided", 3)]
 
 
 def test_metrics_beside_people(sqlite: Engine, tmp_path: Path) -> None:
