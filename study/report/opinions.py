@@ -74,7 +74,7 @@ def _model(scale: str, frame: pd.DataFrame, model: SubjectModel) -> Table:
     condition = dict(zip(frame["stimulus"], frame["condition"], strict=True))
     belongs = np.array([condition[name] for name in model.names])
     rows = []
-    for name in sorted(set(belongs.tolist())):
+    for name in sorted(set(belongs.tolist()), key=lambda each: -float(model.quality[belongs == each].mean())):
         mine = belongs == name
         quality, count = float(model.quality[mine].mean()), int(mine.sum())
         half = Z_95 * float(np.sqrt(np.square(model.error[mine]).sum())) / count
