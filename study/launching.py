@@ -160,7 +160,8 @@ def launch_study(
     with reading(engine) as session:
         study = study_named(session, name)
         if study.state != "open":
-            raise UsageError(f"'{name}' is {study.state}: 'mesoface study resume {name}' opens a paused study.")
+            mend = f"open it with 'mesoface study resume {name}'" if study.state == "paused" else "give another --name"
+            raise UsageError(f"'{name}' is {study.state}, so nobody could enter: {mend}.")
         if provider_name == "prolific":
             completion_code = completion_code or shared_code(key, name, "completed")
             screen_out_code = screen_out_code or shared_code(key, name, "screened out")

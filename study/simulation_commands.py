@@ -49,7 +49,7 @@ def simulate(
     under a name of their own: they never mix with people's. May be stopped; the same command goes on.
     """
     from recon.progress import be_quiet, progress_bar
-    from study.engine import open_database, upgrade
+    from study.launching import prepared_database
     from study.simulation.population import Population, read_population
     from study.simulation.recovery import recover
     from study.simulation.rehearsal import plan_rehearsal, rehearse
@@ -71,9 +71,8 @@ def simulate(
         seed=seed,
         name=name,
     )
-    engine = open_database(db)
+    engine = prepared_database(db)
     try:
-        upgrade(engine)
         with progress_bar("model raters") as progress:
             starts = rehearse(rehearsal, engine, progress)
         found = recover(rehearsal, engine)

@@ -104,7 +104,7 @@ def _start(given: str, database: str, port: int) -> tuple[subprocess.Popen[str],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, URL_VARIABLE: database},
+        env={**os.environ, URL_VARIABLE: database, "PYTHONPATH": _import_path()},
     )
     assert process.stdin is not None and process.stdout is not None
     try:
@@ -117,6 +117,12 @@ def _start(given: str, database: str, port: int) -> tuple[subprocess.Popen[str],
         _stop(process)
         raise InputError("the server of the rehearsal did not start: what it said stands above.")
     return process, address
+
+
+def _import_path() -> str:
+    """Where the process finds this very mesoface, also one that is run from a checkout without being installed."""
+    here = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -20,6 +20,7 @@ from recon.progress import Progress
 from recon.storage import read_json, write_json
 from study.contract import Stimulus
 from study.designs import DESIGNS
+from study.launching import set_state
 from study.server.registration import enter_study
 from study.simulation.hosting import HostedRehearsal, hosted, rehearsed_settings
 from study.simulation.population import Population, as_record, complete
@@ -104,7 +105,9 @@ def rehearse(rehearsal: Rehearsal, engine: Engine, progress: Progress, at_once: 
     database = engine.url.render_as_string(hide_password=False)
     with hosted(asked, rehearsal.folder, database) as host:
         _visit_all(rehearsal, host, progress, at_once)
-        return host.starts
+        starts = host.starts
+    set_state(engine, asked.name, "closed")  # nobody else is to come
+    return starts
 
 
 def _note_put_in(rehearsal: Rehearsal) -> None:

@@ -152,7 +152,7 @@ def test_what_was_launched_is_served_until_it_is_paused_or_closed(file: Path, ur
     assert come(1) == 200
     assert typed(launch_commands.pause, "small", "--db", url) == "small: paused\n"
     assert (come(2), come(1)) == (409, 200)  # who is at work goes on
-    with pytest.raises(UsageError, match="is paused: 'mesoface study resume small'"):
+    with pytest.raises(UsageError, match=r"is paused.*'mesoface study resume small'"):
         launched(url, file)
     assert typed(launch_commands.resume, file.parent, "--db", url) == "small: open\n"
     assert typed(launch_commands.resume, file, "--db", url) == "small: was open already\n"
@@ -164,6 +164,8 @@ def test_what_was_launched_is_served_until_it_is_paused_or_closed(file: Path, ur
     assert (come(4), come(1)) == (409, 200)
     with pytest.raises(InputError, match="another name"):
         set_state(engine, "small", "open")
+    with pytest.raises(UsageError, match=r"is closed.*another --name"):
+        launched(url, file)
     assert study_status(engine, "small").closed_at is not None
 
 

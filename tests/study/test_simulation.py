@@ -197,6 +197,7 @@ def test_real_or_fake_rehearsed_on_both_databases_with_its_server_killed(
 ) -> None:
     trials = {"main": 8, "gold": 1, "attention": 1, "training": 2}
     rehearsal = rehearsal_of(tmp_path / "study", "split_face", 16, trials=trials)
+    monkeypatch.chdir(tmp_path)  # the server finds the program from anywhere
     hosts: list[HostedRehearsal] = []
     killed: list[int] = []
 
@@ -215,7 +216,7 @@ def test_real_or_fake_rehearsed_on_both_databases_with_its_server_killed(
     assert rehearse(rehearsal, database, kill_once) == 2  # started again
     assert _counts(database) == {"submitted": 16, "responses": 16 * 12, "trials": 16 * 12}
     with reading(database) as session:
-        assert session.scalars(select(StudyRow.simulated)).all() == [True]
+        assert session.execute(select(StudyRow.simulated, StudyRow.state)).all() == [(True, "closed")]
         assert set(session.scalars(select(ParticipantRow.simulated))) == {True}
         assert set(session.scalars(select(SlotRow.state))) == {"done"}
         assert all(code and len(code) == 10 for code in session.scalars(select(AssignmentRow.completion_code)))
