@@ -7,6 +7,7 @@ separation of the answers of people and models that ``study.database`` promises,
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 from collections import Counter
@@ -19,9 +20,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from click.testing import CliRunner
 from scipy import integrate, stats
 from sqlalchemy import Engine, func, select
 from study_hosting import drawn_face
+from study_runs import make_run
 
 import study
 from recon.errors import InputError
@@ -45,6 +48,7 @@ from study.simulation.population import (
 from study.simulation.raters import ModelRater, Seen, model_raters
 from study.simulation.recovery import recover
 from study.simulation.rehearsal import Rehearsal, plan_rehearsal, rehearse
+from study.simulation_commands import simulate
 from study.specification import Specification, read_specification
 
 EXAMPLES = Path(study.__file__).parent / "examples"
@@ -255,6 +259,35 @@ def test_other_designs_rehearsed(example: str, tmp_path: Path) -> None:
             assert _counts(engine) == before and before["submitted"] == 12
     finally:
         engine.dispose()
+
+
+def test_the_command_makes_pictures_rehearses_and_reports(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", subjects=("s1", "s2", "s6"))
+    specification(
+        tmp_path / "study",
+        "split_face",
+        stimuli={"runs": ["../run"], "training_subjects": ["s6"], "width": 96, "height": 120},
+        trials={"main": 4, "gold": 1, "training": 1},
+    )
+    (tmp_path / "put_in.yaml").write_text("abilities: {alpha: 0.5, beta: 1.5}\ncareless: 0\n", encoding="utf-8")
+    given = [
+        tmp_path / "study",
+        "--raters",
+        4,
+        "--abilities",
+        tmp_path / "put_in.yaml",
+        "--report",
+        "--quiet",
+        "--json",
+    ]
+    database = f"sqlite:///{tmp_path / 'studies.sqlite'}"
+    result = CliRunner().invoke(simulate, [*map(str, given), "--db", database], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["raters"], found["answers"], found["careless"]["raters"]) == (4, 16, 0)
+    assert found["population"]["abilities"] == METHODS and found["careful"]["right"] == 1.0
+    page = tmp_path / "study" / "rehearsals" / "split-face-rehearsal" / "report.html"
+    assert str(page) in result.stderr and "Simulated raters" in page.read_text(encoding="utf-8")
 
 
 def test_a_server_that_cannot_start_is_said_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
