@@ -22,8 +22,10 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
+import httpx
 import schemathesis
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -140,6 +142,7 @@ class Judge:
         self.other, self.writer, self.pictures = other, writer, pictures
         self.counts: Counter[tuple[str, int]] = Counter()
         self.faults: list[str] = []
+        self.unsendable = 0
 
     def look(self, case: Case, good_token: bool, status: int, content: bytes) -> None:
         """Note one reply."""
@@ -183,7 +186,8 @@ def fuzz(app: FastAPI, client: TestClient, judge: Judge, requests: int) -> None:
     modes = [schema.as_strategy(generation_mode=mode) for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)]
     forged = judge.writer.token[:-4] + "AAAA"
     tokens = st.sampled_from([judge.writer.token, judge.writer.token, "", forged, "1.1.9999999999." + "A" * 43])
-    outside = st.lists(st.sampled_from([*OUTSIDE, *sorted(judge.pictures)[:2]]), min_size=1, max_size=5).map("/".join)
+    known = [f"{name}.webp" for name in sorted(judge.pictures)[:9]]
+    outside = st.lists(st.sampled_from([*OUTSIDE, *known]), min_size=1, max_size=5).map("/".join)
 
     # Nothing is shrunk or kept: this counts requests, and a fault is printed as it was met.
     @settings(
@@ -192,13 +196,20 @@ def fuzz(app: FastAPI, client: TestClient, judge: Judge, requests: int) -> None:
     @given(st.one_of(modes), tokens, outside, st.integers(0, 9))
     def one(case: Case, token: str, name: str, way: int) -> None:
         if case.path.startswith("/stimuli") and way < 5:
-            case.path_parameters["name"] = name
-        if isinstance(case.body, dict) and way == 9:
+            case.path_parameters["name"] = quote(name, safe="")  # as one part of the path: the server sees it whole
+        if isinstance(case.body, dict) and way >= 7:
             help_along(case.body, len(judge.writer.acknowledged))
         sent = case.as_transport_kwargs(base_url="http://testserver")
         headers = {**sent.pop("headers", {}), "Authorization": f"Bearer {token}"}
         sent.pop("cookies", None)
-        reply = client.request(headers=headers, **sent)
+        try:
+            reply = client.request(headers=headers, **sent)
+        except httpx.InvalidURL:
+            judge.unsendable += 1  # by this client; it never left
+            return
+        if case.path.startswith("/stimuli/") and not reply.url.path.startswith("/stimuli/"):
+            judge.unsendable += 1  # a bare ".." is resolved by the client
+            return
         judge.look(case, token == judge.writer.token, reply.status_code, reply.content)
 
     one()
@@ -235,7 +246,10 @@ def main() -> None:
     for (route, status), count in sorted(judge.counts.items()):
         table.add_row(route, str(status), str(count))
     console.print(table)
-    console.print(f"answers written by the rater who may: {len(writer.acknowledged)}; faults: {len(judge.faults)}")
+    console.print(
+        f"answers written by the rater who may: {len(writer.acknowledged)}; not sendable: {judge.unsendable}; "
+        f"faults: {len(judge.faults)}"
+    )
     for fault in judge.faults[:20]:
         console.print(f"  {fault}")
     if judge.faults:
