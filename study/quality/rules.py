@@ -22,8 +22,11 @@ CHANCE = 0.001
 SHARED_SCREEN = 3
 """A screen that more sessions than these have in common says nothing: a laboratory's, or a common telephone's."""
 
-SLOWING = 0.5
+HURRY = 0.5
 """The last third of a session is noted where it took less than this part of the time of the first third."""
+
+HURRY_TRIALS = 9
+"""Of fewer main trials a third is one or two, whose times say nothing."""
 
 BOTH: tuple[Withheld, ...] = ("use", "pay")
 SUBMITTED = "submitted"
@@ -158,7 +161,7 @@ def _notes(row: dict[Any, Any], rules: QualityBlock) -> tuple[str, ...]:
              if chance > CHANCE]  # fmt: skip
     if rules.speed is not None and row["fast"] > 0 and row["median_ms"] >= rules.speed.at_least_ms:
         notes.append(f"{row['fast']:.0f} of {row['main']:.0f} main trials answered within {rules.speed.at_least_ms} ms")
-    if row["last_ms"] < SLOWING * row["first_ms"]:
+    if row["main"] >= HURRY_TRIALS and row["last_ms"] < HURRY * row["first_ms"]:
         notes.append(f"became faster: {row['first_ms']:.0f} ms in the first third, {row['last_ms']:.0f} in the last")
     if row["drift_chance"] <= CHANCE:
         notes.append(

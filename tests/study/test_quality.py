@@ -175,6 +175,7 @@ def test_drift_is_noted_and_withholds_nothing() -> None:
     found = one(rows(1, verdicts(15, 15), ms=times))
     assert found.use and found.pay and found.notes == ("became faster: 3000 ms in the first third, 900 in the last",)
     assert one(rows(1, verdicts(15, 15), ms=times)[::-1]) == found  # trials have numbers, rows have no order
+    assert not one(rows(1, verdicts(2, 2), ms=[3000.0, 2000.0, 2000.0, 900.0])).notes  # thirds of a single trial
     drifting = [{"choice": "real"}] * 10 + [{"choice": "fake"}] * 10
     found = one(rows(1, drifting))  # Fisher: 2 / C(20, 10) = 1.1e-5
     assert found.use and found.notes == ("answers drifted: 100% real or left in the first half, 0% after it",)
