@@ -312,4 +312,8 @@ def _say_budget(engine: Engine, study: str, done: str = "") -> None:
         err=True,
     )
     for token in stands.unsettled:
-        click.echo(f"nobody knows whether payment {token[:12]} arrived: look at the marketplace", err=True)
+        click.echo(
+            f"nobody knows whether payment {token[:12]} arrived: look at the marketplace, "
+            "then 'mesoface study settle TOKEN --paid' or --not-paid",
+            err=True,
+        )

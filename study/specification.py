@@ -73,7 +73,8 @@ class StimuliBlock(Block):
         description="Of split faces: width of the passage at the midline, in eye distances; 0: hard.",
     )
     match_colour: bool = Field(
-        default=True, description="Of split faces: give the right half the photograph's mean colour."
+        default=True,
+        description="Of split faces: give the right half the photograph's light and colour, where they change slowly.",
     )
     allow_restricted: bool = Field(
         default=False,
