@@ -18,10 +18,10 @@ from texture_toy import (
     observation_of,
     observations_of,
     photograph_of,
+    photograph_under_test,
     photographed_database,
     skin_area,
     skin_texture,
-    tested_photograph,
 )
 
 from recon.colour import linear_to_srgb
@@ -56,7 +56,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> TextureDatabase:
 
 @pytest.fixture(scope="module")
 def photograph() -> Photograph:
-    return tested_photograph()
+    return photograph_under_test()
 
 
 @pytest.fixture(scope="module")

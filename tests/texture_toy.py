@@ -175,7 +175,7 @@ def photographed_database(folder: Path) -> TextureDatabase:
     return database_from_textures(entries, face(), folder, SIZE, "toy", "CC0", skin_area())
 
 
-def tested_photograph() -> Photograph:
+def photograph_under_test() -> Photograph:
     """Of a person who is not in the database."""
     return photograph_of(skin_texture(PERSON), known_fit(), name="gil.png")
 
