@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ FAILURES = ("429", "503 before", "503 after", "drop before", "drop after")
 """How a request may fail: refused, lost before it was carried out, or carried out and its answer lost."""
 
 
-class FakeMarketplace:
+class FakeMarketplace(ABC):
     """Serves ``answer``; ``failures`` are used up by the next requests that change something."""
 
     def __init__(self) -> None:
@@ -32,12 +33,13 @@ class FakeMarketplace:
         self._server.shutdown()
         self._server.server_close()
 
+    @abstractmethod
     def changes(self, method: str, path: str, headers: dict[str, str]) -> bool:
         """Whether a request changes something, so that failures on order concern it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        raise NotImplementedError
+        """Status and body of the answer."""
 
 
 class _Handler(BaseHTTPRequestHandler):
