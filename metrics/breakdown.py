@@ -227,11 +227,12 @@ def _uncertainty(rows: Float, groups: Sequence[NDArray[np.int64]], means: Float)
         spread = np.where(valid, seen, 0.0)[:, None]
         drawn = np.stack([_weighted(own[:, members], w) for members, w in zip(groups, resampled, strict=True)])
         replicates = np.nan_to_num(_spread(drawn), nan=0.0, neginf=0.0)
-        share = (replicates < spread).mean(axis=1) + 0.5 * (replicates == spread).mean(axis=1)
+        # As far apart as seen but for rounding, which depends on what else is computed, is neither nearer nor farther.
+        slack = 1e-6 * np.abs(np.nan_to_num(own)).max(axis=1, keepdims=True)
+        share = np.where(np.abs(replicates - spread) <= slack, 0.5, replicates < spread).mean(axis=1)
         bias = ndtri(np.clip(share, 0.5 / RESAMPLES, 1 - 0.5 / RESAMPLES))[:, None]
         ends_of = sorted_quantiles(np.sort(replicates, axis=1), ndtr(2 * bias + np.array([[-edge, edge]])))
         by_chance = _spread(np.stack([_weighted(own, weights) for weights in belongs]))
-        slack = 1e-6 * np.abs(np.nan_to_num(own)).max(axis=1, keepdims=True)
         larger = (by_chance >= spread - slack).sum(axis=1)
         low[block] = np.where(valid, ends_of[:, 0], np.nan)
         high[block] = np.where(valid, ends_of[:, 1], np.nan)

@@ -143,7 +143,9 @@ def _bca(deviations: Float, counts: Float, weights: Single, edge: float) -> Floa
         replicates /= (counts[:, :1] * deviations.shape[1]).astype(np.float32)
     else:
         replicates /= counts.astype(np.float32) @ weights.T
-    share = (replicates < 0).mean(axis=1, keepdims=True) + 0.5 * (replicates == 0).mean(axis=1, keepdims=True)
+    # A resample that draws everybody once has the mean itself, but for rounding; how that falls depends on other rows.
+    slack = 4 * np.finfo(np.float32).eps * np.abs(deviations / counts).max(axis=1, keepdims=True)
+    share = np.where(np.abs(replicates) <= slack, 0.5, replicates < 0).mean(axis=1, keepdims=True)
     # At 0 and 1 the quantile is infinite: half a resample in.
     bias = ndtri(np.clip(share, 0.5 / replicates.shape[1], 1.0 - 0.5 / replicates.shape[1]))
     rest = counts.sum(axis=1, keepdims=True) - counts

@@ -292,6 +292,21 @@ def test_a_gap_of_random_groups_is_called_chance(tmp_path: Path) -> None:
     assert np.mean([gap.chance for gap in found.fairness]) == pytest.approx(0.5, abs=4 * 0.29 / math.sqrt(60))
 
 
+def test_a_gap_between_small_groups_does_not_depend_on_how_it_is_rounded(tmp_path: Path) -> None:
+    """Groups of 3: in one resample of 20 both groups are drawn as they are, which is as far apart as seen."""
+    names = people(6)
+    rng = np.random.default_rng(4)
+    values = {f"m{i:02d}": dict(zip(names, (25 + rng.normal(size=6)).tolist(), strict=True)) for i in range(20)}
+    attributes = {name: {"gender": "female" if number < 3 else "male"} for number, name in enumerate(names)}
+    ends = []
+    for factor in (1.0, 3.0):
+        scaled = {m: {name: factor * value for name, value in own.items()} for m, own in values.items()}
+        run = make_run(tmp_path / f"run{factor}", rows(scaled), attributes=attributes)
+        ends.append([(gap.gap.low / factor, gap.gap.high / factor) for gap in conclude([run], by="gender").fairness])
+    assert len(ends[0]) == 20
+    np.testing.assert_allclose(ends[1], ends[0], atol=1e-5)
+
+
 def test_people_are_grouped_by_the_tone_of_the_reference(tmp_path: Path) -> None:
     tones = dict(zip(people(12), [60, 60, 45, 45, 30, 30, 15, 15, 0, 0, -40, -40], strict=True))
     said = {"metric": "ITA of the reference", "family": "skin-tone", "unit": "°", "direction": "none"}

@@ -95,6 +95,17 @@ def test_few_subjects_get_a_wider_interval() -> None:
     assert statistics.expanded_edge(10_000) == pytest.approx(1.959964, abs=1e-3)
 
 
+def test_an_interval_does_not_depend_on_what_else_is_computed() -> None:
+    """Of 4 subjects 9 % of the resamples draw everybody once: their mean is the mean itself, not above or below it."""
+    rows = 30 + drawn(7, 60, 4)
+    together = mean_intervals(rows)
+    alone = [mean_intervals(row[None]) for row in rows]
+    scaled = mean_intervals(rows * 3)  # other roundings, the same interval
+    for end in ("low", "high"):
+        np.testing.assert_allclose([getattr(one, end)[0] for one in alone], getattr(together, end), atol=1e-5)
+        np.testing.assert_allclose(getattr(scaled, end) / 3, getattr(together, end), atol=1e-5)
+
+
 def test_degenerate_rows_say_what_they_can() -> None:
     rows = np.full((5, 4), np.nan)
     rows[1, 2] = 3.0
