@@ -26,7 +26,7 @@ from metrics.results_state import results_state
 from metrics.rows import NOT_COMPUTED, WHOLE_SET
 from metrics.run_changes import recipe_notes, setting_changes
 from metrics.sensitivity import sensitivities
-from metrics.statistics import SIGNIFICANT
+from metrics.statistics import EXACT, SIGNIFICANT
 from metrics.value_table import Entry, ValueTable, load_values, matching
 from recon.errors import UsageError
 from recon.runs.folder import RunFolder
@@ -219,11 +219,11 @@ def _power_notes(table: ValueTable) -> list[str]:
     tests = methods * (methods - 1) // 2
     if not tests or not people or statistics.smallest_possible(people) * tests <= SIGNIFICANT:
         return []
-    needed = next(n for n in range(people, 64) if statistics.smallest_possible(n) * tests <= SIGNIFICANT)
-    return [
-        f"with {people} people no difference between {methods} methods can be beyond chance, however large: at least "
-        f"{needed} are needed."
-    ]
+    nothing = f"with {people} people no difference between {methods} methods can be beyond chance, however large: "
+    needed = next((n for n in range(people, EXACT + 2) if statistics.smallest_possible(n) * tests <= SIGNIFICANT), None)
+    if needed is None:
+        return [nothing + "these are too many pairs for Holm's correction at once, choose some with --methods."]
+    return [f"{nothing}at least {needed} are needed."]
 
 
 class _Contenders:

@@ -148,6 +148,14 @@ def test_nothing_is_beyond_chance_with_too_few_people_and_a_note_says_so(tmp_pat
     assert "with 5 people" in note and "at least 7" in note
 
 
+def test_too_many_methods_for_any_number_of_people_are_said_to_be(tmp_path: Path) -> None:
+    """33 methods make 528 pairs, and 528 / 10,000 > 0.05: the random test has no smaller p for more people."""
+    methods = [f"m{number:02d}" for number in range(33)]
+    (note,) = conclude([make_run(tmp_path / "run", rows(dict.fromkeys(methods, spread(25, 20))))]).notes
+    assert "with 20 people" in note and "--methods" in note
+    assert not conclude([make_run(tmp_path / "fewer", rows(dict.fromkeys(methods[:32], spread(25, 20))))]).notes
+
+
 def test_filters_name_metrics_regions_and_methods(tmp_path: Path) -> None:
     plain = three_methods()
     table = (
