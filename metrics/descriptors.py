@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import math
 import shutil
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -214,7 +215,7 @@ def _read(
         with np.load(path, allow_pickle=False) as kept:
             names, results, references = kept["names"], kept["results"], kept["references"]
             width, height = (int(number) for number in kept["size"])
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"'{path}' cannot be read ({error}): delete it, it is made again.") from error
     return {str(name): (results[i], references[i]) for i, name in enumerate(names)}, (width, height)
 

@@ -166,6 +166,23 @@ def test_a_set_is_gathered_anew_when_a_member_changes(folder: RunFolder, use: Ca
     assert not list((folder.path / "descriptors" / "far" / "identity" / "anna").glob("*"))
 
 
+@pytest.mark.parametrize("text", [b"", b"damaged", None])
+def test_damaged_descriptors_are_named_and_made_again_once_deleted(
+    folder: RunFolder, use: Callable[..., None], text: bytes | None
+) -> None:
+    """``None``: cut in the middle, as a copy that broke off leaves it."""
+    use({"colours": "COLOURS"})
+    run(folder)
+    written = contents(folder.path)
+    (kept,) = (folder.path / "descriptors" / "far" / "identity" / "anna").glob("*albedo*")
+    kept.write_bytes(kept.read_bytes()[:500] if text is None else text)
+    (problem,) = run(folder, again=True, methods=("near",)).problems
+    assert kept.name in problem and "delete it" in problem
+    kept.unlink()
+    assert run(folder).problems == ()
+    assert contents(folder.path) == written
+
+
 def test_a_set_that_cannot_be_gathered_or_described_says_why(
     folder: RunFolder, use: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
