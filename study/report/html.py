@@ -13,11 +13,11 @@ from study.report.tables import Cell
 
 def as_page(report: Report) -> str:
     """The page, as HTML."""
-    from jinja2 import Environment, PackageLoader
+    from jinja2 import ChoiceLoader, Environment, PackageLoader
 
-    environment = Environment(
-        loader=PackageLoader("study.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    # The second has the style that this page shares with that of a comparison.
+    loader = ChoiceLoader([PackageLoader("study.report"), PackageLoader("metrics.report")])
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template("report.html").render(
         report=report,
         data=report.data,
