@@ -26,6 +26,7 @@ from torch import Tensor
 
 from metrics.contract import Batch, Component, Judged, Metric, Weights
 from metrics.detail import CHROMA, LUMA, PARTS, Detail, Part, details_of
+from metrics.networks.features import exactly
 from metrics.networks.weights import tensors_sha256
 from metrics.regions import eroded, region_key
 from recon import assets
@@ -55,7 +56,6 @@ def _trunk(name: str, device: str) -> FeatureExtractor:
     return load_extractor(name, 1, RESIDUAL_LAYERS).to(device)
 
 
-@torch.inference_mode()
 def masked_correlations(detail: Detail, extractor: FeatureExtractor, device: str) -> list[Tensor | None]:
     """Correlation ``(C, C)`` of every layer over what it sees of the region; None where that is too little.
 
@@ -68,11 +68,12 @@ def masked_correlations(detail: Detail, extractor: FeatureExtractor, device: str
         return [None] * len(seen)
     residual = torch.from_numpy(detail.bands.sum(axis=1) / np.float32(UNIT_CONTRAST))[None]
     found: list[Tensor | None] = []
-    for layer, mask, wanted, features in zip(
-        extractor.layers, seen, enough, extractor(residual.to(device)), strict=True
-    ):
-        cells = layer_cells(torch.from_numpy(mask)[None], layer, (features.shape[-2], features.shape[-1]))
-        found.append(cell_correlations(features[0], cells.to(device))[0].cpu() if wanted else None)
+    with exactly():
+        for layer, mask, wanted, features in zip(
+            extractor.layers, seen, enough, extractor(residual.to(device)), strict=True
+        ):
+            cells = layer_cells(torch.from_numpy(mask)[None], layer, (features.shape[-2], features.shape[-1]))
+            found.append(cell_correlations(features[0], cells.to(device))[0].cpu() if wanted else None)
     return found
 
 
@@ -129,7 +130,7 @@ _PARAMETERS: dict[str, Any] = {
 GRAM = Metric(
     components=tuple(Component(f"correlation distance ({part}, {layer})") for part in PARTS for layer in BANK_LAYERS),
     library="mesoface",
-    version="1",
+    version="2",
     parameters={
         **_PARAMETERS,
         "chroma": CHROMA,
@@ -148,7 +149,7 @@ def trunk_metric(name: str) -> Metric:
     return Metric(
         components=tuple(Component(f"correlation distance ({name}, {layer})") for layer in RESIDUAL_LAYERS),
         library="mesoface",
-        version="1",
+        version="2",
         parameters={**_PARAMETERS, "features": name, "pooling": "average"},
         spaces=frozenset({"uv"}),
         measure=partial(trunk_distances, name=name),

@@ -53,6 +53,21 @@ def test_correlations_are_those_of_the_definition() -> None:
     assert found.numpy() == pytest.approx(seen @ seen.T / seen.shape[1], rel=1e-3, abs=1e-4)
 
 
+def test_a_gpu_is_told_to_compute_in_full_float32() -> None:
+    """TF32 is PyTorch's default for convolutions, and would make numbers of a GPU others than those of a processor."""
+    allowed: list[bool] = []
+
+    class Watched(FilterBank):
+        def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+            allowed.append(torch.backends.cudnn.allow_tf32)
+            return super().forward(image)
+
+    before = torch.backends.cudnn.allow_tf32
+    detail = relative_detail(skin(0.04 * relief(0)), region())
+    masked_correlations(detail, Watched(1, sizes=SIZES, filters=FILTERS), "cpu")
+    assert (before, allowed, torch.backends.cudnn.allow_tf32) == (True, [False], True)
+
+
 def test_equal_textures_have_no_distance() -> None:
     picture = skin(0.05 * relief(0), 0.02 * relief(1))
     assert distances(judged(picture, picture.copy())) == [0.0] * 4
