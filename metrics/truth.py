@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.contract import Component, Judged, Metric, one_by_one
-from metrics.detail import BANDS, detail_energy_ratio
+from metrics.detail import BANDS
 from metrics.detail import DETAIL as PHOTOGRAPHED_DETAIL
 from metrics.pairs import TRUTH_AT_SIZE
 from metrics.pixel import DELTA_E, delta_e
@@ -89,6 +89,6 @@ DETAIL = Metric(
     version=PHOTOGRAPHED_DETAIL.version,
     parameters={**PHOTOGRAPHED_DETAIL.parameters, "truth at size": TRUTH_AT_SIZE},
     spaces=frozenset({"uv"}),
-    measure=one_by_one(lambda judged: detail_energy_ratio(judged.result, judged.reference, judged.region).tolist()),
+    measure=PHOTOGRAPHED_DETAIL.measure,
     reference="truth",
 )

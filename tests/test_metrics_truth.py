@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000, lab2rgb
 
-from metrics.contract import Judged
-from metrics.truth import TONE, TONE_GROUP_ERRORS, albedo_error, gained, one_gain
+from metrics.contract import Judged, Memo
+from metrics.detail import detail_energy_ratio
+from metrics.truth import DETAIL, TONE, TONE_GROUP_ERRORS, albedo_error, gained, one_gain
 
 SIZE = 64
 
@@ -79,6 +80,16 @@ def test_where_nothing_is_judged_or_all_is_black_there_is_no_value(truth: np.nda
     plain, corrected = albedo_error(judged(np.zeros_like(truth), truth, mask))
     assert plain > 20
     assert np.isnan(corrected), "black has no gain that would bring it to any brightness"
+
+
+def test_detail_of_the_truth_is_worked_out_once_for_all_methods(truth: np.ndarray, mask: np.ndarray) -> None:
+    kept, nothing = Memo(), np.full_like(truth, np.nan)
+    for result, reference in ((truth, truth), (gained(truth, 0.7), nothing)):
+        pair = Judged(result, reference, mask, mask, mask, of_reference=kept)
+        found = DETAIL.measure([pair], "cpu")[0]
+        # A map of 64² has no texels fine enough for the first band.
+        assert list(found) == pytest.approx(detail_energy_ratio(result, truth, mask).tolist(), rel=1e-12, nan_ok=True)
+        assert np.isfinite(found[1:]).all()
 
 
 def test_names_against_the_truth_are_names_of_their_own() -> None:
