@@ -6,6 +6,7 @@ on. Weights are loaded once a process: what a row says of them is the hash of th
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -73,9 +74,11 @@ def check_names(names: Iterable[str]) -> None:
     Raises:
         UsageError: one is not; the message offers the nearest.
     """
+    known = all_names()
     for name in names:
-        if name not in SET_METRICS and name not in METRICS:
-            METRICS.get(name)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise UsageError(f"unknown metric '{name}': did you mean '{near}'? Known: {', '.join(known)}.")
 
 
 def find_metric(name: str) -> KnownMetric:

@@ -134,6 +134,12 @@ def test_only_what_is_asked_for(folder: RunFolder) -> None:
         run(folder, methods=("fare",))
 
 
+def test_metrics_of_sets_are_offered_as_well(folder: RunFolder, use: Callable[..., None]) -> None:
+    use({"colours": "COLOURS"}, psnr="metrics.pixel:PSNR")
+    with pytest.raises(UsageError, match=r"unknown metric 'colors': did you mean 'colours'\? Known: psnr, colours"):
+        run(folder, "colors")
+
+
 def test_again_measures_anew_what_was_chosen(folder: RunFolder) -> None:
     run(folder)
     rows, written = read_rows(folder), folder.metrics.read_bytes()
