@@ -276,13 +276,14 @@ def test_an_empty_comparison_is_a_page_too(run: RunFolder, tmp_path: Path) -> No
     assert "There are no values to draw." in page.text and "No values under this protocol." in page.text
 
 
-def test_a_hundred_people_and_eight_methods_stay_small(tmp_path: Path) -> None:
+@pytest.mark.parametrize("group", ["", "gender=female"])
+def test_a_hundred_people_and_eight_methods_stay_small(tmp_path: Path, group: str) -> None:
     """Only people beyond the whiskers keep a point then, and the page says so."""
     names = [f"p{index:03d}" for index in range(100)]
     methods = [f"method{index}" for index in range(8)]
     run = write_run(tmp_path / "first", dict.fromkeys(methods, 0.0), ["anna"])
     draw = np.random.default_rng(0)
-    places = [replace(PSNR, metric=f"metric {index}") for index in range(50)]
+    places = [replace(PSNR, metric=f"metric {index}", group=group) for index in range(50)]
     values = [dict(zip(names, draw.normal(size=100).tolist(), strict=True)) for _ in methods]
     rows = [
         standing(place, name, known, 1, True) for place in places for name, known in zip(methods, values, strict=True)

@@ -10,6 +10,7 @@ import numpy as np
 from metrics.comparison import Comparison, Contrast, Place, Sensitivity, Standing
 from metrics.report.layout import (
     Block,
+    Table,
     as_pair,
     by_pair,
     chosen_pairs,
@@ -65,20 +66,18 @@ class Strength:
 def cards(comparison: Comparison, hues: Mapping[str, int], pairs: Sequence[tuple[str, str]] = ()) -> list[Card]:
     """One card for each metric and way of looking, in the order of the tables."""
     gathered: dict[tuple[str, str], list[Place]] = {}
-    tables = headline_and_further(comparison)[0]
-    whole = [table for table in tables if not table.block.group] or tables
-    for table in whole:
+    for table in _with_cards(comparison):
         for place in table.places:
             gathered.setdefault((table.block.looked_at, heading(place)), []).append(place)
     by_place = _by_place(comparison.standings)
     contrasts = by_pair(comparison.contrasts)
-    points = sum(len(s.values) for places in gathered.values() for place in places for s in by_place[place])
+    all_points = draws_all_points(comparison)
     opened: dict[str, int] = {}
     found = []
     # What is looked at stays together: metrics of albedos, then of views, then of heads.
     for section, title in sorted(gathered, key=lambda key: list(dict.fromkeys(k[0] for k in gathered)).index(key[0])):
         places = gathered[section, title]
-        boxes = _boxes(places, by_place, hues, points <= MOST_POINTS)
+        boxes = _boxes(places, by_place, hues, all_points)
         if not boxes:
             continue
         opened[section] = opened.get(section, 0) + 1
@@ -89,7 +88,13 @@ def cards(comparison: Comparison, hues: Mapping[str, int], pairs: Sequence[tuple
 
 def draws_all_points(comparison: Comparison) -> bool:
     """Whether every subject has a point of its own in the box plots."""
-    return sum(len(s.values) for s in comparison.standings if not s.place.group) <= MOST_POINTS
+    return sum(len(cell.values) for table in _with_cards(comparison) for cell in table.cells.values()) <= MOST_POINTS
+
+
+def _with_cards(comparison: Comparison) -> list[Table]:
+    """The tables whose metrics get a card: of everybody together, or of the groups where there is nothing else."""
+    tables = headline_and_further(comparison)[0]
+    return [table for table in tables if not table.block.group] or tables
 
 
 def _by_place(standings: Sequence[Standing]) -> dict[Place, list[Standing]]:
