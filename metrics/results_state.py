@@ -48,12 +48,7 @@ def results_state(folders: Sequence[RunFolder], table: ValueTable) -> ResultsSta
     return ResultsState(tuple(gaps), tuple(notes))
 
 
-def missing_results(folder: RunFolder) -> list[Gap]:
-    """Results that the run was asked for and does not have, with the reason where one was recorded."""
-    return _of_run(folder, None)[0]
-
-
-def _of_run(folder: RunFolder, measured: Mapping[tuple[str, str, str], str] | None) -> tuple[list[Gap], int]:
+def _of_run(folder: RunFolder, measured: Mapping[tuple[str, str, str], str]) -> tuple[list[Gap], int]:
     config = folder.read_config()
     written = folder.metrics.stat().st_mtime_ns if folder.metrics.is_file() else 0
     gaps: list[Gap] = []
@@ -71,9 +66,8 @@ def _of_run(folder: RunFolder, measured: Mapping[tuple[str, str, str], str] | No
                         Gap(method, protocol, subject, why_missing(folder, ResultKey(method, protocol, subject)))
                     )
                     continue
-                if measured is not None:
-                    said = measured.get((method, protocol, subject))
-                    unmeasured += said is None or (newer and said != _identity(record))
+                said = measured.get((method, protocol, subject))
+                unmeasured += said is None or (newer and said != _identity(record))
     return gaps, unmeasured
 
 

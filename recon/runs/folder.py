@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recon.data.protocols import Protocol, parse_protocol
+from recon.data.protocols import parse_protocol
 from recon.errors import InputError, UsageError
 from recon.storage import read_json, write_json
 
@@ -211,8 +211,3 @@ def write_config(folder: RunFolder, config: Mapping[str, Any]) -> None:
     """Write ``run.json`` if it would change."""
     if not folder.config.is_file() or read_json(folder.config) != dict(config):
         write_json(folder.config, dict(config))
-
-
-def protocols_of(config: Mapping[str, Any]) -> list[Protocol]:
-    """The protocols of a run."""
-    return [parse_protocol(name) for name in config["protocols"]]

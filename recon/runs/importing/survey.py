@@ -14,7 +14,6 @@ protocol is wanted it may be left out. A subject is named by its id or by the st
 from __future__ import annotations
 
 import difflib
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,12 +84,6 @@ class Survey:
     def usable(self) -> tuple[Found, ...]:
         """Those that can be imported."""
         return tuple(found for found in self.found if not found.problem)
-
-    @property
-    def sha256(self) -> str:
-        """Of the names and contents of all files that take part."""
-        files = sorted((name, value) for found in self.usable for name, value in found.files.items())
-        return hashlib.sha256("\n".join(f"{name} {value}" for name, value in files).encode()).hexdigest()
 
 
 def survey(
