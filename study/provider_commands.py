@@ -23,18 +23,11 @@ def _database(db: str | None) -> Engine:
 
 
 def _provider_of(engine: Engine, name: str) -> str:
-    from sqlalchemy import select
-
-    from recon.errors import UsageError
-    from study.database import StudyRow
     from study.engine import reading
+    from study.quality.records import find_study
 
     with reading(engine) as session:
-        provider = session.scalar(select(StudyRow.provider).where(StudyRow.name == name))
-        if provider is None:
-            known = ", ".join(session.scalars(select(StudyRow.name).order_by(StudyRow.name))) or "none"
-            raise UsageError(f"there is no study '{name}' in this database; it has: {known}.")
-        return provider
+        return find_study(session, name).provider
 
 
 @click.command()

@@ -17,6 +17,7 @@ from recon.errors import OutcomeUnknownError, ProviderError, UsageError
 from study import ledger
 from study.database import AssignmentRow, HitRow, PaymentRow, StudyRow
 from study.engine import reading, transaction
+from study.quality.records import find_study
 
 if TYPE_CHECKING:
     from study.providers.contract import Posted, Posting, Provider, Submission
@@ -44,11 +45,11 @@ def launch(engine: Engine, provider: Provider, posting: Posting) -> tuple[Posted
         ProviderError: the provider refused; parts that were published before stay published.
     """
     with reading(engine) as session:
-        _check_study(_study(session, posting.study), provider)
+        _check_study(find_study(session, posting.study), provider)
     parts = provider.parts(posting)
     wishes = [ledger.Wish(part.token, provider.cost(part)) for part in parts]
     with transaction(engine) as session:
-        study = _study(session, posting.study)
+        study = find_study(session, posting.study)
         for part in parts:
             _note_posting(session, study, provider, part)
         ledger.promise(session, study.id, wishes)
@@ -58,11 +59,11 @@ def launch(engine: Engine, provider: Provider, posting: Posting) -> tuple[Posted
 def draft(engine: Engine, provider: Provider, posting: Posting) -> tuple[Posted, ...]:
     """Make what nobody sees and nothing costs, where the provider has such a thing; ``launch`` goes on from there."""
     with reading(engine) as session:
-        _check_study(_study(session, posting.study), provider)
+        _check_study(find_study(session, posting.study), provider)
     parts = provider.parts(posting)
     with transaction(engine) as session:
         for part in parts:
-            _note_posting(session, _study(session, posting.study), provider, part)
+            _note_posting(session, find_study(session, posting.study), provider, part)
     made = tuple(provider.create(part) for part in parts)
     for posted in made:
         _note_state(engine, posted)
@@ -139,7 +140,7 @@ def replace_rejected(engine: Engine, provider: Provider, posting: Posting, most:
     if provider.rejection_reopens:
         return ()
     with reading(engine) as session:
-        study = _study(session, posting.study)
+        study = find_study(session, posting.study)
         rejected = session.scalars(
             select(PaymentRow.id).where(
                 PaymentRow.study_id == study.id, PaymentRow.provider_reference == ledger.RELEASED
@@ -223,7 +224,7 @@ def _posted_ids(engine: Engine, provider: Provider, study: str) -> list[str]:
     with reading(engine) as session:
         rows = session.scalars(
             select(HitRow)
-            .where(HitRow.study_id == _study(session, study).id, HitRow.provider == provider.name)
+            .where(HitRow.study_id == find_study(session, study).id, HitRow.provider == provider.name)
             .where(HitRow.provider_id.is_not(None))
             .order_by(HitRow.id)
         ).all()
@@ -237,11 +238,3 @@ def _check_study(study: StudyRow, provider: Provider) -> None:
         raise UsageError(f"the raters of '{study.name}' come from '{study.provider}', not from '{provider.name}'.")
     if study.simulated and provider.name != "local":
         raise UsageError(f"'{study.name}' is answered by models: it is never offered to people.")
-
-
-def _study(session: Session, name: str) -> StudyRow:
-    study = session.scalar(select(StudyRow).where(StudyRow.name == name))
-    if study is None:
-        known = ", ".join(session.scalars(select(StudyRow.name).order_by(StudyRow.name))) or "none"
-        raise UsageError(f"there is no study '{name}' in this database; it has: {known}.")
-    return study

@@ -14,25 +14,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from recon.errors import InputError, UsageError
+from recon.errors import InputError
 from study.analysis.answers import Answer
 from study.contract import Stimulus, Trial
 from study.database import (
     AssignmentRow,
     ParticipantRow,
-    QaDecisionRow,
     ResponseRow,
     StimulusRow,
-    StudyRow,
     TrialRow,
 )
 from study.engine import reading, require_schema
-from study.quality.decisions import RULES
+from study.quality.decisions import RULES, Decision, latest
+from study.quality.records import find_study
+from study.quality.rules import SUBMITTED
 
-SUBMITTED = "submitted"
 NOT_REVIEWED = "not reviewed yet"
 
 
@@ -126,10 +125,7 @@ def read_study_data(engine: Engine, name: str, *, all_sessions: bool = False) ->
     """
     require_schema(engine)
     with reading(engine) as session:
-        study = session.scalar(select(StudyRow).where(StudyRow.name == name))
-        if study is None:
-            known = ", ".join(session.scalars(select(StudyRow.name).order_by(StudyRow.name))) or "none"
-            raise UsageError(f"there is no study '{name}' in this database; it has: {known}.")
+        study = find_study(session, name)
         stimuli = tuple(map(_stimulus, session.scalars(select(StimulusRow).filter_by(study_id=study.id))))
         sessions = _sessions(session, study.id, all_sessions)
         _check_any(study.name, list(sessions.values()), all_sessions)
@@ -146,26 +142,9 @@ def _stimulus(row: StimulusRow) -> Stimulus:
     return Stimulus(**{name: getattr(row, name) for name in Stimulus.__dataclass_fields__})
 
 
-@dataclass(frozen=True)
-class _Decision:
-    """The latest of a session."""
-
-    use: bool
-    reasons: Sequence[Any]
-    by: str
-
-
 def _sessions(session: Session, study: int, all_sessions: bool) -> dict[int, RaterSession]:
     """By number of the assignment."""
-    newest = select(func.max(QaDecisionRow.id)).group_by(QaDecisionRow.assignment_id)
-    decisions = {
-        assignment: _Decision(use, reasons, by)
-        for assignment, use, reasons, by in session.execute(
-            select(QaDecisionRow.assignment_id, QaDecisionRow.use, QaDecisionRow.reasons, QaDecisionRow.decided_by)
-            .join(AssignmentRow, AssignmentRow.id == QaDecisionRow.assignment_id)
-            .where(AssignmentRow.study_id == study, QaDecisionRow.id.in_(newest))
-        )
-    }
+    decisions = latest(session, study)
     begun = session.execute(
         select(AssignmentRow.id, AssignmentRow.state)
         .join(ParticipantRow, ParticipantRow.id == AssignmentRow.participant_id)
@@ -179,7 +158,7 @@ def _sessions(session: Session, study: int, all_sessions: bool) -> dict[int, Rat
     return found
 
 
-def _why_not(state: str, decision: _Decision | None, all_sessions: bool) -> str:
+def _why_not(state: str, decision: Decision | None, all_sessions: bool) -> str:
     """Why a session is left out; empty where it is not."""
     if all_sessions or decision is None:
         if state != SUBMITTED:
@@ -188,11 +167,11 @@ def _why_not(state: str, decision: _Decision | None, all_sessions: bool) -> str:
     return "" if decision.use else _in_words(decision)
 
 
-def _in_words(decision: _Decision) -> str:
+def _in_words(decision: Decision) -> str:
     """Which rules struck. Not their whole texts, which speak of other sessions, nor what a person wrote of a rater."""
-    if decision.by != RULES:
+    if decision.decided_by != RULES:
         return "a person decided"
-    names = dict.fromkeys(str(one).partition(": ")[0] for one in decision.reasons if ": " in str(one))
+    names = dict.fromkeys(one.partition(": ")[0] for one in decision.reasons if ": " in one)
     return f"rule {', '.join(names)}" if names else "by rule"
 
 
