@@ -288,7 +288,7 @@ class MTurkProvider:
         except (aws.ConnectionError, aws.HTTPClientError) as error:
             raise OutcomeUnknownError(
                 f"Mechanical Turk's endpoint {self._client.meta.endpoint_url} does not answer "
-                f"({type(error).__name__}). {END}: there may be none any more. Its results can still be imported."
+                f"({type(error).__name__}). {END}: there may be none any more."
             ) from error
         except aws.BotoCoreError as error:
             raise ProviderError(f"Mechanical Turk cannot be asked for {operation}: {error}") from error
