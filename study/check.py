@@ -91,9 +91,13 @@ def check_study(path: Path, simulations: int = SIMULATIONS) -> Checked:
 
 
 def _order(specification: Specification, folder: Path) -> list[str]:
-    """Whether the pictures can be ordered so, and those that are there were."""
+    """Whether the pictures can be ordered so, of the runs that are there, and those that are made were."""
+    from study.stimuli.order import sources_of
+
     try:
         order = specification.stimuli_order(folder)
+        if all((run / "run.json").is_file() for run in order.runs):
+            sources_of(order)
     except UsageError as error:
         return [str(error)]
     if not (folder / "stimuli.json").is_file():
@@ -104,7 +108,7 @@ def _order(specification: Specification, folder: Path) -> list[str]:
     return [
         f"the pictures were made with {name} {built.get(name)}, and the study file says {getattr(order, name)}: make "
         "them again."
-        for name in AS_BUILT
+        for name in (*AS_BUILT, *["seed"] * (None not in (order.people, built.get("people"))))
         if built.get(name) != getattr(order, name)
     ]
 
@@ -130,7 +134,7 @@ def _expected_people(specification: Specification, folder: Path) -> tuple[int, s
     if block.people is not None:
         return block.people, "as stimuli.people says"
     if block.subjects:
-        return len(block.subjects), "those of stimuli.subjects"
+        return len({*block.subjects}), "those of stimuli.subjects"
     runs = [RunFolder(run) for run in specification.run_folders(folder)]
     missing = [run.path for run in runs if not run.config.is_file()]
     if missing:
@@ -171,7 +175,8 @@ def _people(specification: Specification, stimuli: Sequence[Stimulus]) -> list[s
     wanted = specification.stimuli.people
     if wanted is None or wanted == found:
         return []
-    return [f"stimuli.people is {wanted}, and the pictures show {found}: build them again, or change the number."]
+    mend = "'mesoface study stimuli' makes them again and says what is missing; else change the number."
+    return [f"stimuli.people is {wanted}, and the pictures show {found}: {mend}"]
 
 
 def _questions(specification: Specification, sessions: Sequence[Sequence[Trial]]) -> list[str]:

@@ -54,7 +54,7 @@ class StimuliBlock(Block):
     people: int | None = Field(
         default=None,
         ge=1,
-        description="How many people main trials show; other numbers are an error. Empty: as many as there are.",
+        description="How many people main trials show: drawn by lot where the runs have more. Empty: all.",
     )
     subjects: tuple[Text, ...] = Field(default=(), description="Their ids. Empty: all whom the runs have.")
     training_subjects: tuple[Text, ...] = Field(
@@ -409,6 +409,9 @@ class Specification(Block):
             conditions=self.conditions,
             protocol=block.protocol,
             subjects=(*block.subjects, *block.training_subjects) if block.subjects else (),
+            people=None if block.subjects else block.people,
+            training_subjects=block.training_subjects,
+            seed=self.seed,
             composition=DESIGNS.get(self.design).composition,
             view=block.view,
             width=block.width,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from recon.data.protocols import parse_protocol
 from recon.errors import UsageError
 from recon.rendering.view_sets import FITTED
-from recon.runs.folder import RunFolder
+from recon.runs.folder import ResultKey, RunFolder
 from study.contract import PHOTOGRAPH, Composition
+from study.designs.balance import shuffled
 
 SMALLEST_SIDE, LARGEST_SIDE = 64, 2048
 LOWEST_QUALITY = 90
@@ -27,7 +28,10 @@ class StimuliOrder:
         conditions: methods of the runs, and :data:`study.contract.PHOTOGRAPH`. A method that several runs have is
             written ``RUN/METHOD``, with the name of the run's folder.
         protocol: of the runs; one a study, because raters compare what was made from the same picture.
-        subjects: ids; empty for all that any of the runs has.
+        subjects: ids; empty for all that any of the runs has, or as many of them as ``people`` says.
+        people: where no ``subjects`` are named, how many are drawn by lot, besides ``training_subjects``; None for all.
+        training_subjects: ids that are shown whatever the lot says.
+        seed: of the lot.
         composition: whole faces, or the photograph's left half beside a right half of the condition.
         view: ``fitted`` (the head over the photograph), ``RENDERER/fitted``, or another picture ``RENDERER/VIEW`` of
             ``mesoface render``, which shows no photograph.
@@ -49,6 +53,9 @@ class StimuliOrder:
     conditions: tuple[str, ...]
     protocol: str = "identity"
     subjects: tuple[str, ...] = ()
+    people: int | None = None
+    training_subjects: tuple[str, ...] = ()
+    seed: int = 0
     composition: Composition = "single"
     view: str = FITTED
     width: int = 512
@@ -118,6 +125,7 @@ class Source:
 
     Attributes:
         name: of the run's folder.
+        subjects: of the run, those who are asked for by number left in.
         methods: condition → method, of the order's conditions that come from this run.
     """
 
@@ -131,7 +139,8 @@ def sources_of(order: StimuliOrder) -> tuple[Source, ...]:
     """The runs of an order, with the conditions that each supplies.
 
     Raises:
-        UsageError: no run, a protocol, method or subject that none has, or a method that several have.
+        UsageError: no run, a protocol, method or subject that none has, a method that several have, or fewer people
+            than are asked for.
     """
     opened = [(RunFolder(path), path.resolve().name, RunFolder(path).read_config()) for path in order.runs]
     names = [name for _, name, _ in opened]
@@ -148,7 +157,31 @@ def sources_of(order: StimuliOrder) -> tuple[Source, ...]:
     for subject in order.subjects:
         if subject not in people:
             raise UsageError(f"no run has a subject '{subject}'; they have {', '.join(sorted(people))}.")
-    return tuple(Source(folder, name, tuple(config["subjects"]), chosen[name]) for folder, name, config in opened)
+    sources = tuple(Source(folder, name, tuple(config["subjects"]), chosen[name]) for folder, name, config in opened)
+    if order.subjects or order.people is None:
+        return sources
+    drawn = {*_drawn(order.people, order, sources), *order.training_subjects}
+    return tuple(replace(source, subjects=tuple(one for one in source.subjects if one in drawn)) for source in sources)
+
+
+def _drawn(count: int, order: StimuliOrder, sources: tuple[Source, ...]) -> list[str]:
+    """Subjects by lot; those of whom a result is missing come last."""
+    having = sorted({subject for source in sources for subject in source.subjects} - {*order.training_subjects})
+    if len(having) < count:
+        besides = " besides those for training" if order.training_subjects else ""
+        raise UsageError(
+            f"stimuli.people is {count}, and the runs have {len(having)} people{besides}: say a smaller number, or add "
+            "people to a run."
+        )
+    lot = shuffled(having, order.seed, "people")
+    return sorted(lot, key=lambda subject: not _is_finished(order, sources, subject))[:count]
+
+
+def _is_finished(order: StimuliOrder, sources: tuple[Source, ...], subject: str) -> bool:
+    protocol = parse_protocol(order.protocol).name
+    keys = [(one.folder, ResultKey(method, protocol, subject)) for one in sources for method in one.methods.values()]
+    fitted = any(one.folder.reference_record(subject, protocol) is not None for one in sources)
+    return fitted and all(folder.finished(key) is not None for folder, key in keys)
 
 
 def _conditions(order: StimuliOrder, runs: list[tuple[str, list[str]]]) -> dict[str, dict[str, str]]:

@@ -24,6 +24,7 @@ from study_runs import make_run
 import study
 from recon.errors import BudgetError, InputError, UsageError
 from study import launch_commands
+from study.check import check_study
 from study.database import HitRow, PaymentRow, SlotRow, StimulusRow, StudyRow, now
 from study.engine import open_database, reading, transaction
 from study.hosting import server_settings
@@ -110,6 +111,16 @@ def rows(engine: Engine) -> list[int]:
     with reading(engine) as session:
         tables = (StudyRow, StimulusRow, SlotRow, HitRow, PaymentRow)
         return [session.scalar(select(func.count()).select_from(table)) or 0 for table in tables]
+
+
+def test_as_many_people_as_the_file_says(file: Path, url: str) -> None:
+    """The run has two beside the one kept for training: check before and after, and launch, show one of them."""
+    change(file, stimuli={"people": 1}, trials={"main": 1})
+    assert "stand-ins of 1 people" in check_study(file, simulations=0).pictures
+    shown = 2 * 4  # a person and the one of training: photograph, two methods, spoilt copy
+    assert launched(url, file)["pictures"] == shown
+    found = check_study(file, simulations=0)
+    assert found.objections == () and found.pictures.startswith(f"{shown} pictures")
 
 
 def test_a_launch_repeated_does_nothing_twice(file: Path, url: str, engine: Engine) -> None:

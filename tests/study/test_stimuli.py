@@ -89,6 +89,25 @@ def test_all_conditions_have_one_form_and_no_metadata(
         assert (stimulus.width, stimulus.height) == (96, 120)
 
 
+def test_people_are_drawn_by_lot(tmp_path: Path) -> None:
+    run = study_runs.make_run(tmp_path / "run", subjects=("s1", "s2", "s3", "s4", "s5", "t1"))
+
+    def shown(**asked: Any) -> set[str]:
+        order = order_of(run, conditions=("alpha",), gold=False, training_subjects=("t1",), **asked)
+        return {subject for subject, _, _ in build(order, tmp_path / "study")}
+
+    draws = [shown(people=2, seed=seed) for seed in range(8)]
+    assert all(len(draw) == 3 and "t1" in draw for draw in draws)
+    assert len(set(map(frozenset, draws))) > 1
+    assert draws[3] == shown(people=2, seed=3) < shown(people=3, seed=3)
+    with pytest.raises(UsageError, match=r"people is 6, and the runs have 5 people besides those for training"):
+        shown(people=6)
+    # Of the people of whom all is finished, as long as there are enough of them.
+    for subject in ("s2", "s4"):
+        (run.result(ResultKey("alpha", "identity", subject)) / "result.json").unlink()
+    assert all(shown(people=3, seed=seed) == {"s1", "s3", "s5", "t1"} for seed in range(4))
+
+
 def test_names_are_the_hash_of_the_bytes_and_say_nothing(run: RunFolder, tmp_path: Path) -> None:
     made = build(order_of(run), tmp_path / "study")
     files = list((tmp_path / "study" / PICTURES).iterdir())
@@ -417,6 +436,7 @@ def study_file(folder: Path, run: RunFolder) -> Path:
         "runs: [../../runs/first]": f"runs: [{run.path}]",
         "protocol: blur:8": "protocol: identity",
         'training_subjects: ["140", "141"]': "training_subjects: [s2]",
+        "people: 11": "people: 1",
         "width: 512": "width: 96",
         "height: 640": "height: 120",
     }

@@ -131,11 +131,19 @@ def test_people_are_counted_in_the_runs(command: Command, tmp_path: Path) -> Non
     path = changed(tmp_path, "single_image", ask)
     (tmp_path / "run").mkdir()
     names = [f"p{number}" for number in range(18)]
-    record = {"format": 1, "methods": {}, "protocols": [], "subjects": [*names, "140", "141"]}
+    methods = {"meso": {}, "deep": {}, "pca": {}}
+    record = {"format": 1, "methods": methods, "protocols": ["blur:8"], "subjects": [*names, "140", "141"]}
     (tmp_path / "run" / "run.json").write_text(json.dumps(record))
     code, out, _ = command("check", path, "--simulations", "0")
     assert code == 0
     assert "stand-ins of 18 people, all whom the runs have" in out
+
+    path = changed(tmp_path, "single_image", lambda content: content["stimuli"].update(runs=["run"], people=19))
+    code, out, _ = command("check", path, "--simulations", "0")
+    assert code == EXIT_INPUT
+    assert "AGAINST    stimuli.people is 19, and the runs have 18 people besides those for training" in out
+    path = changed(tmp_path, "single_image", lambda content: content["stimuli"].update(runs=["run"], protocol="blur:9"))
+    assert "has no protocol 'blur:9'" in command("check", path, "--simulations", "0")[1]
 
 
 def test_pictures_that_are_built_are_laid_out(command: Command, tmp_path: Path) -> None:
@@ -158,11 +166,15 @@ def test_pictures_that_are_built_are_laid_out(command: Command, tmp_path: Path) 
     assert "stimuli.people is 18, and the pictures show 19" in command("check", path)[1]
 
     build(path, [replace(one, protocol="identity") for one in made], protocol="identity", width=256)
-    code, out, err = command("check", path)
+    code, out, err = command("check", path, "--simulations", "0")
     assert code == EXIT_INPUT
     assert "made with protocol identity, and the study file says blur:8" in out
     assert "made with width 256, and the study file says 512" in out
     assert "(2 in all)" in err
+
+    # Another seed draws other people.
+    build(path, made, seed=2)
+    assert "made with seed 2, and the study file says 1" in command("check", path, "--simulations", "0")[1]
 
 
 def test_orders_and_questions_that_cannot_be(command: Command, tmp_path: Path) -> None:
