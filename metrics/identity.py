@@ -208,8 +208,8 @@ def _embeddings(judged: Judged) -> tuple[NDArray[np.float32], NDArray[np.float32
     """
     if judged.landmarks is None or not np.isfinite(judged.landmarks).all():
         raise InputError(
-            f"no landmarks of '{judged.subject}' are recorded with the reference: run 'mesoface run' again into "
-            "another folder with --out."
+            f"the reference of '{judged.subject}' has no landmarks: run 'mesoface run' again into another folder with "
+            "--out, or give them with the pictures (landmarks=)."
         )
     shown = shown_of(judged.demanded, judged.region, judged.whole, judged.landmarks)
     key = ("dlib embedding", *shown.key)
