@@ -66,7 +66,7 @@ def compare(
     Tables show the headline metrics unless --metrics names others; csv and json hold everything.
     """
     from metrics.conclusions import Selection, conclude
-    from recon.errors import InputError
+    from recon.errors import InputError, UsageError
     from recon.runs.folder import RunFolder
 
     folders = [RunFolder(path) for path in runs]
@@ -83,6 +83,11 @@ def compare(
     if not comparison.standings:
         why = "; ".join(dict.fromkeys(gap.reason for gap in comparison.gaps)) or "it has no result"
         raise InputError(f"run '{folders[0].path}' has no value to compare: {why}.")
+    # JSON says so by empty lists.
+    if pairs and not comparison.contrasts and form != "json":
+        raise UsageError("--pairs: no two methods have values of the same people; leave it out, or compare more.")
+    if sensitivity and not comparison.sensitivity and form != "json":
+        raise UsageError("--sensitivity: no protocol has values at several strengths, such as blur:4 and blur:8.")
     if form == "html":
         _write_html(comparison, folders, out, pairs)
     elif form == "table" and out is None:

@@ -208,6 +208,26 @@ def test_the_command_compares_runs(run: RunFolder, tmp_path: Path) -> None:
     assert "later:exact − run:exact" in text
 
 
+def test_what_was_asked_for_and_is_not_there_is_said(run: RunFolder) -> None:
+    """Instead of a table without it, or a file without a line."""
+    with pytest.raises(UsageError, match="--sensitivity: no protocol has values at several strengths"):
+        call(str(run.path), "--sensitivity", "--format", "csv")
+    with pytest.raises(UsageError, match="--pairs: no two methods"):
+        call(str(run.path), "--pairs", "--method", "exact")
+    found = json.loads(call(str(run.path), "--pairs", "--sensitivity", "--method", "exact", "--format", "json")[1])
+    assert (found["contrasts"], found["sensitivity"]) == ([], [])
+
+
+def test_slopes_in_csv_are_not_rounded(tmp_path: Path) -> None:
+    both = [row("exact", name, 100 / 3 + number, protocol=f"blur:{number}") for number in (2, 4) for name in people(3)]
+    comparison = conclude([make_run(tmp_path / "run", both)])
+    (line,) = csv.DictReader(io.StringIO(as_csv(comparison, sensitivity=True)))
+    assert (line["strengths"], [float(value) for value in line["values"].split()]) == (
+        "2.0 4.0",
+        pytest.approx([106 / 3, 112 / 3], rel=1e-12),
+    )
+
+
 def test_quiet_leaves_the_tables_alone(run: RunFolder) -> None:
     loud, quiet = call(str(run.path))[1], call(str(run.path), "--quiet")[1]
     assert loud.startswith(quiet.rstrip("\n"))

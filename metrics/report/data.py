@@ -155,9 +155,7 @@ def as_csv(comparison: Comparison, *, pairs: bool = False, sensitivity: bool = F
     elif sensitivity:
         rows = sensitivity_rows(comparison.sensitivity)
         for row in rows:
-            row["strengths"], row["values"] = (
-                " ".join(f"{x:g}" for x in row[name]) for name in ("strengths", "values")
-            )
+            row["strengths"], row["values"] = (" ".join(map(str, row[name])) for name in ("strengths", "values"))
     else:
         rows = [{"reason": "", **row} for row in standing_rows(comparison.standings)]
     stream = io.StringIO()
