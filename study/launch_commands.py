@@ -71,7 +71,7 @@ def launch(
                                 endpoint=endpoint)  # fmt: skip
     finally:
         engine.dispose()
-    click.echo(json.dumps(_launched_json(done), indent=2, ensure_ascii=False) if as_json else _launched_text(done))
+    click.echo(json.dumps(_launched_json(done), indent=2, ensure_ascii=False) if as_json else _launched_text(done, db))
 
 
 def _launched_json(done: Launched) -> dict[str, Any]:
@@ -91,7 +91,11 @@ def _launched_json(done: Launched) -> dict[str, Any]:
     }
 
 
-def _launched_text(done: Launched) -> str:
+def _launched_text(done: Launched, db: str | None) -> str:
+    import shlex
+
+    from sqlalchemy import make_url
+
     from study.costs import money
 
     budget = done.budget
@@ -103,7 +107,9 @@ def _launched_text(done: Launched) -> str:
     lines += [f"  {one.state}: {one.places} places" + f" at {one.url}" * bool(one.url) for one in done.posted]
     codes = f" --completion-code {done.completion_code}" if done.completion_code else ""
     codes += f" --screen-out-code {done.screen_out_code}" if done.screen_out_code else ""
-    lines.append(f"  serve it: mesoface study serve {done.folder}{codes}")
+    # Served from another database it would be entered there, too, and answers would be parted.
+    where = "" if db is None else f" --db {shlex.quote(make_url(db).render_as_string(hide_password=True))}"
+    lines.append(f"  serve it: mesoface study serve {done.folder}{codes}{where}")
     if done.provider == "local":
         lines.append(f"  raters open {done.address}, or links of their own: mesoface study links {done.folder} …")
     return "\n".join(lines)

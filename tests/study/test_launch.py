@@ -133,7 +133,7 @@ def test_a_launch_repeated_does_nothing_twice(file: Path, url: str, engine: Engi
     assert launched(url, file) == first
     assert rows(engine) == before and sorted((file.parent / "stimuli").iterdir()) == made
     said = typed(launch_commands.launch, file, "--db", url, "--quiet")
-    assert "USD 1.50 set aside, cap USD 1.50" in said and f"mesoface study serve {file.parent}" in said
+    assert "USD 1.50 set aside, cap USD 1.50" in said and f"mesoface study serve {file.parent} --db {url}\n" in said
 
 
 def test_a_launch_that_was_cut_off_goes_on(
