@@ -69,20 +69,17 @@ def erase_command(study: str | None, everything: bool, db: str | None) -> None:
     """Erase the marketplaces' ids of raters whose time is over; answers stay, under pseudonyms."""
     from datetime import UTC, datetime
 
-    from sqlalchemy import select
-
     from recon.errors import UsageError
     from study.contacts import erase, erase_due
-    from study.database import StudyRow
     from study.engine import open_database, require_schema, transaction
+    from study.launching import study_named
 
     if study and everything:
         raise UsageError("--study and --all are two different wishes: give one.")
     engine = open_database(db)
     require_schema(engine)
     with transaction(engine) as session:
-        if study and session.scalar(select(StudyRow).where(StudyRow.name == study)) is None:
-            known = ", ".join(session.scalars(select(StudyRow.name).order_by(StudyRow.name))) or "none"
-            raise UsageError(f"there is no study '{study}' in this database; it has: {known}.")
+        if study:
+            study_named(session, study)  # or the error that names those that there are
         count = erase(session, study) if study or everything else erase_due(session, datetime.now(UTC).date())
     click.echo(f"{count} erased")
