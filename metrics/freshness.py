@@ -25,7 +25,8 @@ from metrics.pairs import ALBEDO, FITTED, Look, picture_name, true_looks
 from metrics.results_state import NOT_MADE, why_missing
 from metrics.rows import NOT_COMPUTED, NOT_DEFINED
 from recon.assets import file_sha256
-from recon.errors import InputError
+from recon.errors import ImageError, InputError
+from recon.images import read_photograph
 from recon.runs.folder import ResultKey, RunFolder, complete_record
 from recon.storage import read_json
 
@@ -117,13 +118,23 @@ def _short(*parts: bytes) -> str:
 
 
 def _photograph_identity(folder: RunFolder, subject: str) -> bytes:
-    """Hash of the photograph's pixels as its record says it, and of the file if it was changed since."""
+    """Hash of the photograph's pixels as its record says it, and of the file if other pixels were put there since."""
     path = folder.reference(subject) / "subject.json"
     try:
         said = str(read_json(path).get("sha256", ""))
     except (InputError, AttributeError):
         said = ""
-    return b"\0".join([said.encode(), *_changed(path, {"photo.png": ""})])
+    changed = _changed(path, {"photo.png": ""})
+    if changed and _has_pixels(path.with_name("photo.png"), said):
+        changed = []  # a copy of the run, with the dates of the copying
+    return b"\0".join([said.encode(), *changed])
+
+
+def _has_pixels(photograph: Path, sha256: str) -> bool:
+    try:
+        return read_photograph(photograph).sha256 == sha256
+    except ImageError:
+        return False
 
 
 def _changed(record: Path, files: Mapping[str, str]) -> list[bytes]:

@@ -33,7 +33,7 @@ from run_programs import CHECKOUT, contents, wait_for
 from metrics.rows import read_rows, write_rows
 from recon.assets import file_sha256
 from recon.errors import UsageError
-from recon.images import read_png, write_png
+from recon.images import read_photograph, read_png, write_png
 from recon.runs.folder import ResultKey, RunFolder
 from recon.storage import read_json, write_json
 from recon.worker_pool import Event
@@ -77,6 +77,17 @@ def test_a_file_that_was_replaced_by_hand_is_measured_anew(folder: RunFolder, na
     row = rows_of(folder, method="far", protocol="identity", subject="anna", space="uv", metric="PSNR")[0]
     assert row["result_image"] == file_sha256(folder.result(FAR) / "albedo.png")
     assert run(folder, "psnr", "coverage").measured == 0
+
+
+def test_a_photograph_that_was_only_copied_is_not_measured_anew(folder: RunFolder) -> None:
+    place = folder.reference("anna")
+    write_json(place / "subject.json", {"sha256": read_photograph(place / "photo.png").sha256})
+    run(folder, "psnr")
+    os.utime(place / "photo.png", ns=(2**62, 2**62))
+    assert run(folder, "psnr").measured == 0
+    write_png(place / "photo.png", read_png(place / "photo.png")[::-1])
+    os.utime(place / "photo.png", ns=(2**62, 2**62))
+    assert run(folder, "psnr").measured == RESULTS // len(PEOPLE)
 
 
 def test_a_reference_that_changed_is_measured_anew(folder: RunFolder) -> None:
