@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,18 +17,25 @@ if TYPE_CHECKING:
     from metrics.evaluate import Evaluation
     from metrics.known import KnownMetric
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 # More lines than this bury the rest; a program gets them all.
 MOST_LINES = 10
 
 
+def _listed(*names_: str, text: str) -> Callable[[Command], Command]:
+    """An option that names several things, apart at commas or given several times."""
+    return click.option(
+        *names_, multiple=True, metavar="A,B", help=text, callback=lambda _c, _p, given: ",".join(given)
+    )
+
+
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--metrics", "--metric", "metrics_", default="", metavar="A,B", help="Measure these metrics; default: all known."
-)
-@click.option("--methods", default="", metavar="A,B", help="Of these methods; default: all of the run.")
-@click.option("--protocols", default="", metavar="A,B", help="Under these protocols; default: all of the run.")
-@click.option("--subjects", default="", metavar="A,B", help="Of these subjects; default: all of the run.")
+@_listed("--metrics", "--metric", "metrics_", text="Measure these metrics; default: all known.")
+@_listed("--methods", text="Of these methods; default: all of the run.")
+@_listed("--protocols", text="Under these protocols; default: all of the run.")
+@_listed("--subjects", text="Of these subjects; default: all of the run.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @jobs_option
 @click.option("--again", is_flag=True, help="Measure anew what is up to date, too.")

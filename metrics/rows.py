@@ -115,7 +115,7 @@ def read_table(path: Path, columns: Iterable[str], mend: str) -> pd.DataFrame:
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"'{path}' cannot be read ({error}): delete it, {mend}.") from error
     if set(COLUMNS) - present:
-        raise OtherVersionError(f"'{path}' lacks columns of this version: delete it, {mend}.")
+        raise OtherVersionError(f"'{path}' is of another version of mesoface: {mend}.")
     frame: pd.DataFrame = table.to_pandas()
     return frame
 

@@ -62,7 +62,7 @@ def check_command(db: str | None) -> None:
 
 
 @database.command("erase-contacts")
-@click.option("--study", metavar="NAME", help="All ids of this study, now.")
+@click.option("--study", metavar="STUDY", help="All ids of this study, now: its name, or its folder.")
 @click.option("--all", "everything", is_flag=True, help="All ids of all studies, now.")
 @database_option
 def erase_command(study: str | None, everything: bool, db: str | None) -> None:
@@ -70,6 +70,7 @@ def erase_command(study: str | None, everything: bool, db: str | None) -> None:
     from datetime import UTC, datetime
 
     from recon.errors import UsageError
+    from study.command_options import study_name
     from study.contacts import erase, erase_due
     from study.engine import open_database, require_schema, transaction
     from study.launching import study_named
@@ -80,6 +81,7 @@ def erase_command(study: str | None, everything: bool, db: str | None) -> None:
     require_schema(engine)
     with transaction(engine) as session:
         if study:
+            study = study_name(study)
             study_named(session, study)  # or the error that names those that there are
         count = erase(session, study) if study or everything else erase_due(session, datetime.now(UTC).date())
     click.echo(f"{count} erased")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recon.command_options import json_option, quiet_option
+from study.command_options import study_argument
 from study.database_commands import database_option
 
 if TYPE_CHECKING:
     from study.launching import Launched, Status
 
-name_argument = click.argument("name", metavar="STUDY")
 live_option = click.option("--live", is_flag=True, help="Real raters and money; without it nothing that costs is done.")
 endpoint_option = click.option("--endpoint", default="", metavar="URL", help="Of the provider, if not its own.")
 
@@ -116,7 +116,7 @@ def _launched_text(done: Launched, db: str | None) -> str:
 
 
 @click.command()
-@click.argument("name", metavar="STUDY", required=False)
+@study_argument(required=False)
 @database_option
 @json_option
 def status(name: str | None, db: str | None, as_json: bool) -> None:
@@ -127,7 +127,7 @@ def status(name: str | None, db: str | None, as_json: bool) -> None:
     engine = open_database(db)
     try:
         require_schema(engine)
-        names = study_names(engine) if name is None else (_name(name),)
+        names = study_names(engine) if name is None else (name,)
         found = [study_status(engine, one) for one in names]
     finally:
         engine.dispose()
@@ -136,15 +136,6 @@ def status(name: str | None, db: str | None, as_json: bool) -> None:
         click.echo(json.dumps(records if name is None else records[0], indent=2, ensure_ascii=False))
     else:
         click.echo("\n".join(map(_status_text, found)) or "there are no studies in this database")
-
-
-def _name(given: str) -> str:
-    """The study that ``given`` names: by name, by its folder or by its file."""
-    from study.specification import read_specification
-
-    path = Path(given)
-    file = path / "study.yaml" if path.is_dir() else path
-    return read_specification(file).name if file.is_file() else given
 
 
 def _status_json(found: Status) -> dict[str, Any]:
@@ -194,7 +185,7 @@ def _status_text(found: Status) -> str:
 
 
 @click.command()
-@name_argument
+@study_argument()
 @database_option
 def pause(name: str, db: str | None) -> None:
     """Let no new raters into STUDY; those at work finish. A marketplace goes on offering it: they are sent away."""
@@ -202,7 +193,7 @@ def pause(name: str, db: str | None) -> None:
 
 
 @click.command()
-@name_argument
+@study_argument()
 @database_option
 def resume(name: str, db: str | None) -> None:
     """Let raters into STUDY again."""
@@ -213,7 +204,7 @@ def _set_state(db: str | None, name: str, wanted: str) -> None:
     from study.engine import open_database, require_schema
     from study.launching import set_state
 
-    engine, study = open_database(db), _name(name)
+    engine, study = open_database(db), name
     try:
         require_schema(engine)
         changed = set_state(engine, study, wanted)
@@ -223,7 +214,7 @@ def _set_state(db: str | None, name: str, wanted: str) -> None:
 
 
 @click.command()
-@name_argument
+@study_argument()
 @live_option
 @endpoint_option
 @database_option
@@ -232,7 +223,7 @@ def close(name: str, live: bool, endpoint: str, db: str | None) -> None:
     from study.engine import open_database, require_schema
     from study.launching import close_study
 
-    engine, study = open_database(db), _name(name)
+    engine, study = open_database(db), name
     try:
         require_schema(engine)
         changed, postings = close_study(engine, study, live=live, endpoint=endpoint)

@@ -42,7 +42,7 @@ from study.offer import posting_of
 from study.providers import PROVIDERS, launching
 from study.providers.contract import Posted, ProviderSettings
 from study.pseudonyms import secret_key
-from study.server.registration import enter_study
+from study.server.registration import enter_study, require_same_file
 from study.specification import Specification, read_specification
 from study.stimuli import build_stimuli, read_catalogue
 
@@ -152,6 +152,10 @@ def launch_study(
     _refuse(name, objections_to_costs(specification, estimate(specification)))
     # Opened before anything is made: a missing token or package is said at once.
     provider = PROVIDERS.get(provider_name)(ProviderSettings(live, endpoint, engine))
+    with reading(engine) as session:
+        entered = session.scalar(select(StudyRow).where(StudyRow.name == name))
+        if entered is not None:  # before the pictures of a study that may be served are replaced
+            require_same_file(entered, specification.sha256())
     build_stimuli(specification.stimuli_order(folder), folder, progress)
     _refuse(name, check_study(file, simulations=0).objections)
     catalogue, payment, key = read_catalogue(folder), specification.payment, secret_key()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from recon.command_options import json_option
+from study.command_options import study_argument
 from study.database_commands import database_option
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ def _provider_of(engine: Engine, name: str) -> str:
 
 
 @click.command()
-@click.argument("name")
+@study_argument()
 @click.option("--live", is_flag=True, help="The study was launched with --live.")
 @click.option("--endpoint", default="", metavar="URL", help="Of the provider, if not its own.")
 @database_option
 @json_option
 def follow(name: str, live: bool, endpoint: str, db: str | None, as_json: bool) -> None:
-    """Read from the marketplace how the raters of the study NAME stand, and keep that in the database."""
+    """Read from the marketplace how the raters of STUDY stand, and keep that in the database."""
     from study.providers import PROVIDERS, ProviderSettings, launching
 
     engine = _database(db)

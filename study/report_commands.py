@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from study.command_options import study_name
 from study.database_commands import database_option
 
 if TYPE_CHECKING:
@@ -49,14 +50,11 @@ def report(study: str, db: str | None, out: Path | None, all_sessions: bool, kin
 
 def _named(study: str) -> tuple[str, Path | None]:
     """Name and folder of a study; the folder None where there is none."""
-    from study.specification import read_specification
-
-    given = Path(study)
-    file = given / "study.yaml" if given.is_dir() else given
-    if file.is_file():
-        return read_specification(file).name, file.parent
+    given, name = Path(study), study_name(study)
+    if given.is_file() or (given / "study.yaml").is_file():
+        return name, given if given.is_dir() else given.parent
     folder = Path("studies") / study
-    return study, folder if folder.is_dir() else None
+    return name, folder if folder.is_dir() else None
 
 
 def _file(written: Written, kind: str) -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recon.command_options import json_option, quiet_option
+from study.command_options import study_argument
 from study.database_commands import database_option
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _COLUMNS = ("session", "rater", "state", "pay", "use", "decided_by", "reasons", 
 
 
 @click.command()
-@click.argument("name")
+@study_argument()
 @database_option
 @click.option("--decide", is_flag=True, help="Keep what the rules say; what a person decided stays.")
 @click.option(
@@ -53,7 +54,7 @@ def review(
     table: Path | None,
     as_json: bool,
 ) -> None:
-    """Show each session of the study NAME: whether it is to be paid, whether it is to be analysed, and why.
+    """Show each session of STUDY: whether it is to be paid, whether it is to be analysed, and why.
 
     Pay and use are decided apart. Without --decide and --set nothing is written: what is shown of undecided sessions
     (decided by: -) is what the rules would say.
@@ -194,14 +195,14 @@ def _marked(said: list[str]) -> list[tuple[bool, str]]:
 
 
 @click.command()
-@click.argument("name")
+@study_argument()
 @database_option
 @live_option
 @click.option("--dry-run", is_flag=True, help="Say what is due; call nothing and write nothing.")
 @endpoint_option
 @quiet_option
 def pay(name: str, db: str | None, live: bool, dry_run: bool, endpoint: str, quiet: bool) -> int:
-    """Pay the raters of the study NAME as it was decided, each once; reject those whom a decision refuses pay.
+    """Pay the raters of STUDY as it was decided, each once; reject those whom a decision refuses pay.
 
     Sessions without a decision are left alone. May be killed at any point and run again. Of our own raters (provider
     local) it prints what is owed to whom as CSV, by the code that each rater was shown: the money is yours to hand out.
@@ -236,7 +237,7 @@ def pay(name: str, db: str | None, live: bool, dry_run: bool, endpoint: str, qui
 
 
 @click.command()
-@click.argument("name")
+@study_argument()
 @click.argument("session", type=click.IntRange(min=1))
 @click.argument("cents", type=click.IntRange(min=1))
 @click.option("--reason", required=True, help="Read by the rater. The same reason again is the same bonus.")
@@ -244,7 +245,7 @@ def pay(name: str, db: str | None, live: bool, dry_run: bool, endpoint: str, qui
 @live_option
 @endpoint_option
 def bonus(name: str, session: int, cents: int, reason: str, db: str | None, live: bool, endpoint: str) -> None:
-    """Pay the rater of SESSION in the study NAME a bonus of CENTS, once for each reason, within the cap.
+    """Pay the rater of SESSION in STUDY a bonus of CENTS, once for each reason, within the cap.
 
     For good work, for a session that our fault cut off, and for one that was rejected by mistake.
     """

@@ -82,11 +82,19 @@ def _row(study_id: int, stimulus: Stimulus) -> StimulusRow:
     return StimulusRow(study_id=study_id, **fields)
 
 
-def _same(rows: Sequence[StimulusRow], study: StudyRow, digest: str, stimuli: Sequence[Stimulus]) -> None:
-    """Answers to one study file must not be mixed with answers to another."""
+def require_same_file(study: StudyRow, digest: str) -> None:
+    """Answers to one study file must not be mixed with answers to another.
+
+    Raises:
+        InputError: ``digest`` is not the sha256 of the study file that ``study`` was entered with.
+    """
     if study.specification_sha256 != digest:
         raise InputError(
             f"the study '{study.name}' was entered with another study file: give the changed one another name."
         )
+
+
+def _same(rows: Sequence[StimulusRow], study: StudyRow, digest: str, stimuli: Sequence[Stimulus]) -> None:
+    require_same_file(study, digest)
     if {row.sha256 for row in rows} != {stimulus.sha256 for stimulus in stimuli}:
         raise InputError(f"the study '{study.name}' was entered with other stimuli: give this one another name.")

@@ -317,3 +317,9 @@ def test_the_list_says_what_metrics_are_and_how_weights_are_got(
     assert rows["psnr"]["components"] == [{"name": "PSNR", "unit": "dB", "direction": "higher"}]
     assert (rows["colours"]["of"], rows["needy"]["needs_weights"], rows["needy"]["weights"]) == ("sets", True, None)
     assert [row["metric"] for row in json.loads(call("--list", "--metric", "needy", "--json")[1])] == ["needy"]
+
+
+def test_an_option_that_is_given_twice_adds_up(folder: RunFolder, use: Callable[..., None]) -> None:
+    use({}, psnr="metrics.pixel:PSNR", ssim="metrics.pixel:SSIM", delta="metrics.pixel:DELTA_E")
+    rows = json.loads(call("--list", "--metric", "psnr", "--metrics", "delta,ssim", "--json")[1])
+    assert [row["metric"] for row in rows] == ["psnr", "delta", "ssim"]

@@ -23,7 +23,7 @@ from study_runs import make_run
 
 import study
 from recon.errors import BudgetError, InputError, UsageError
-from study import launch_commands
+from study import launch_commands, review_commands
 from study.check import check_study
 from study.database import HitRow, PaymentRow, SlotRow, StimulusRow, StudyRow, now
 from study.engine import open_database, reading, transaction
@@ -134,6 +134,22 @@ def test_a_launch_repeated_does_nothing_twice(file: Path, url: str, engine: Engi
     assert rows(engine) == before and sorted((file.parent / "stimuli").iterdir()) == made
     said = typed(launch_commands.launch, file, "--db", url, "--quiet")
     assert "USD 1.50 set aside, cap USD 1.50" in said and f"mesoface study serve {file.parent} --db {url}\n" in said
+
+
+def test_a_changed_file_is_refused_before_the_pictures_are_touched(file: Path, url: str, engine: Engine) -> None:
+    launched(url, file)
+    made = (file.parent / "stimuli.json").read_bytes()
+    change(file, seed=99, stimuli={"people": 1})
+    ended = CliRunner().invoke(launch_commands.launch, [str(file), "--db", url])
+    assert isinstance(ended.exception, InputError) and "another study file" in str(ended.exception)
+    assert (file.parent / "stimuli.json").read_bytes() == made
+
+
+def test_a_study_is_named_by_its_folder_too(file: Path, url: str, engine: Engine) -> None:
+    launched(url, file)
+    for named in ("small", str(file.parent), str(file)):
+        assert "small: open" in typed(launch_commands.status, named, "--db", url)
+        assert "0 sessions" in typed(review_commands.review, named, "--db", url)
 
 
 def test_a_launch_that_was_cut_off_goes_on(
