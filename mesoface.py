@@ -38,6 +38,7 @@ COMMANDS = {
     "results": Entry("metrics.import_commands", "results", "Bring results of other systems into a run."),
     "plugin": Entry("metrics.plugin_commands", "plugin", "Check a package that adds methods or metrics."),
     "study": Entry("study.commands", "study", "Ask people which faces look real."),
+    "dashboard": Entry("dashboard.commands", "dashboard", "Browse runs, comparisons and studies in the browser."),
     "assets": Entry("recon.commands", "assets", "List, fetch, add and verify models, weights and data sets."),
 }
 

@@ -1,0 +1,47 @@
+"""Addresses of the pictures of runs: ``/pictures/RUN/KIND/PROTOCOL/METHOD/SUBJECT/VIEW/WIDTH``.
+
+Every part is a name that is looked up (``dashboard.catalogue``, ``run.json``, ``result.json``), never a path. ``-``
+stands for a part that a kind does not need, ``~`` for the slash inside a name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+from urllib.parse import quote
+
+Kind = Literal["photograph", "given", "view", "albedo", "mask", "head"]
+"""``photograph``: the undegraded photograph in the frame of the views; ``given``: what the methods saw, in the same
+frame; ``view``: a rendered view; ``albedo`` and ``mask``: UV maps; ``head``: the textured head as GLB."""
+
+KINDS: tuple[str, ...] = get_args(Kind)
+WIDTHS = (160, 320, 640)
+"""Widths in pixels that thumbnails come in; 0 stands for the picture as it is."""
+ROOT = "/pictures"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Which picture; ``method`` is empty for what does not belong to a method, ``view`` for all kinds but ``view``."""
+
+    run: str
+    kind: Kind
+    protocol: str
+    subject: str
+    method: str = ""
+    view: str = ""
+
+    def address(self, width: int = 0) -> str:
+        """Where the server has it, at most ``width`` pixels wide."""
+        parts = (self.run, self.kind, self.protocol, self.method, self.subject, self.view, str(width))
+        return ROOT + "".join("/" + quote(part.replace("/", "~") or "-", safe="~:") for part in parts)
+
+
+def parsed(parts: dict[str, str]) -> tuple[Picture, int] | None:
+    """The picture and width that the parts of an address name; None where they make no sense."""
+    said = {name: "" if part == "-" else part for name, part in parts.items()}
+    kind, width = said["kind"], said["width"]
+    if kind not in KINDS or not (width.isascii() and width.isdigit() and int(width) in (0, *WIDTHS)):
+        return None
+    view = said["view"].replace("~", "/")
+    return Picture(said["run"], kind, said["protocol"], said["subject"], said["method"], view), int(width)  # type: ignore[arg-type]

@@ -1,0 +1,10 @@
+"""The page *Runs*."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+
+def show() -> None:
+    """Draw the page."""
+    st.title("Runs")
