@@ -126,7 +126,7 @@ def served(folder: Path, url: str, workers: int) -> Iterator[int]:
         port = free.getsockname()[1]
     code = (
         "import sys; from study.server.process import Serving, serve; "
-        "serve(Serving(sys.argv[1], sys.argv[2]), '127.0.0.1', int(sys.argv[3]), int(sys.argv[4]), '127.0.0.1')"
+        "serve(Serving(sys.argv[1], sys.argv[2]), '127.0.0.1', int(sys.argv[3]), int(sys.argv[4]) or None, '127.0.0.1')"
     )
     environment = {**os.environ, "MESOFACE_HOME": str(folder), "PYTHONPATH": str(ROOT)}
     with (folder / "server.log").open("wb") as log:
@@ -336,6 +336,9 @@ def measure(console: Console, wanted: str, options: argparse.Namespace) -> bool:
             after = processor_seconds()
             lost, twice = kept_wrongly(url, ledger.acknowledged)
     system = "sqlite" if url.startswith("sqlite") else "postgresql"
+    from study.server.process import default_workers
+
+    workers = options.workers or default_workers(url)
     console.print(latencies(ledger, system, options))
     interface = np.array([s for kind, all_of in ledger.seconds.items() if kind != "picture" for s in all_of]) * 1000
     failures = sum(count for status, count in ledger.statuses.items() if status >= 500 or status == 0)
@@ -345,7 +348,7 @@ def measure(console: Console, wanted: str, options: argparse.Namespace) -> bool:
         f"{sum(ledger.statuses.values())} requests, {len(ledger.seconds['answer']) / options.seconds:.1f} answers a "
         f"second, {ledger.finished} sessions finished; 5xx or broken: {failures}; 429: {ledger.statuses[429]}\n"
         f"{len(ledger.acknowledged)} answers acknowledged, of these {lost} lost and {twice} twice\n"
-        f"processor seconds of {length:g}: server {after[1] - before[1]:.1f} ({options.workers} workers; PostgreSQL's "
+        f"processor seconds of {length:g}: server {after[1] - before[1]:.1f} ({workers} worker{'s' * (workers > 1)}; PostgreSQL's "
         f"own not counted), load generator {after[0] - before[0]:.1f}; load average before: {busy:.1f} on "
         f"{os.cpu_count()} processors; one flush to the disk: median {flush[0]:.1f} ms, p99 {flush[1]:.1f} ms\n"
         f"p99 of all but pictures {slowest:.0f} ms, goal {GOALS_MS[system]:.0f} ms: {'met' if met else 'NOT MET'}\n"
@@ -373,7 +376,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--think", type=float, default=5.0, help="mean seconds between seeing a trial and answering it")
     parser.add_argument("--arrive", type=float, default=20.0, help="seconds over which the first raters arrive")
-    parser.add_argument("--workers", type=int, default=1, help="processes of the server")
+    parser.add_argument("--workers", type=int, default=0, help="processes of the server; 0: as 'study serve' chooses")
     parser.add_argument("--database", default="both", help="sqlite, postgresql, both, or a URL")
     options = parser.parse_args()
     console = Console(width=120)

@@ -19,7 +19,11 @@ folder_argument = click.argument(
 @database_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for all.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    help="Processes; default: one a processor (at most 8) on PostgreSQL, one on SQLite.",
+)
 @click.option("--kiosk", is_flag=True, help="One screen for one rater after another; nothing is left for the next.")
 @click.option("--completion-code", default="", help="For all raters, as Prolific wants it; default: one for each.")
 @click.option("--screen-out-code", default="", help="For raters whose screen will not do.")
@@ -31,7 +35,7 @@ def serve(
     db: str | None,
     host: str,
     port: int,
-    workers: int,
+    workers: int | None,
     kiosk: bool,
     completion_code: str,
     screen_out_code: str,

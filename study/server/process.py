@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,8 @@ from study.specification import Specification, read_specification
 from study.stimuli import read_catalogue
 
 _VARIABLE = "MESOFACE_STUDY_SERVED"
+# By default: each has its own connections to the database, of which a PostgreSQL takes 100 unless it is told otherwise.
+MOST_WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ def settings_of(serving: Serving, specification: Specification) -> ServerSetting
         raise UsageError("raters of Prolific need the code that Prolific knows: give --completion-code.")
     if serving.kiosk and provider != "local":
         raise UsageError(f"a kiosk is for raters of 'local'; this study's come from '{provider}'.")
+    key, of_all = secret_key(), provider == "prolific"  # whose raters hand in the codes that 'study launch' told it
     if serving.stimuli_url and not serving.stimuli_url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
         raise UsageError(f"'{serving.stimuli_url}' is no place for pictures: give an https address.")
     return replace(
@@ -91,8 +97,28 @@ def prepare(serving: Serving) -> FastAPI:
     return create_app(engine, folder, settings)
 
 
-def serve(serving: Serving, host: str, port: int, workers: int, proxies: str) -> None:
+def default_workers(database: str | None) -> int:
+    """Worker processes that serve a study best: one a processor on PostgreSQL; one on SQLite, where writers take turns.
+
+    Args:
+        database: URL; None for the default.
+
+    Raises:
+        StudyDatabaseError: it names no database.
+    """
+    engine = open_database(database)
+    engine.dispose()
+    return 1 if engine.dialect.name == "sqlite" else min(_processors(), MOST_WORKERS)
+
+
+def _processors() -> int:
+    """Of this machine that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def serve(serving: Serving, host: str, port: int, workers: int | None, proxies: str) -> None:
     """Serve until the process is told to end; requests that are under way are finished.
+        workers: processes; None for :func:`default_workers`.
 
     Args:
         proxies: addresses of proxies whose word on a sender's address is taken, separated by commas.
@@ -113,21 +139,44 @@ def serve(serving: Serving, host: str, port: int, workers: int, proxies: str) ->
         "forwarded_allow_ips": proxies,
         "timeout_keep_alive": 30,
         "timeout_graceful_shutdown": 10,
+    wanted = workers or default_workers(serving.database)
+    with _ended_by_a_signal() as told:
+        try:
+            if wanted == 1:
+                uvicorn.run(prepare(serving), **options)
+            else:
+                prepare(serving)  # what is wrong is said once, here, and not by every worker
+                os.environ[_VARIABLE] = json.dumps(asdict(serving))
+                uvicorn.run("study.server.process:worker", factory=True, workers=wanted, **options)
+        except KeyboardInterrupt:  # passed on by uvicorn once all is finished
+            return
+        except SystemExit as error:  # uvicorn's way to say that it could not listen
+            if told or not error.code:
+                return
+            raise InputError(
+                f"port {port} of {host} cannot be had: another server may be there; give --port."
+            ) from error
+
+
+@contextmanager
+def _ended_by_a_signal() -> Iterator[list[int]]:
+    """SIGTERM ends the block as Ctrl-C does, so that a clean stop is a success also for who supervises the process.
+
+    Uvicorn finishes what is under way and then raises the signal again, which by default would kill the process.
+    """
+    told: list[int] = []
+
+    def end(number: int, _frame: Any) -> None:
+        told.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
     }
     write_journal()
     try:
-        if workers == 1:
-            uvicorn.run(prepare(serving), **options)
-        else:
-            prepare(serving)  # what is wrong is said once, here, and not by every worker
-            os.environ[_VARIABLE] = json.dumps(asdict(serving))
-            uvicorn.run("study.server.process:worker", factory=True, workers=workers, **options)
-    except KeyboardInterrupt:  # passed on by uvicorn once all is finished
-        return
-    except SystemExit as error:  # uvicorn's way to say that it could not listen
-        if not error.code:
-            raise
-        raise InputError(f"port {port} of {host} cannot be had: another server may be there; give --port.") from error
+        yield told
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def worker() -> FastAPI:
