@@ -106,6 +106,25 @@ def test_a_study_is_served_by_two_processes_until_ctrl_c(folder: Path, url: str)
 
 
 def test_what_cannot_be_served_is_said_in_a_sentence(folder: Path, url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_who_is_told_to_end_ends_well(folder: Path, url: str, workers: str) -> None:
+    """Supervisors of processes send SIGTERM, and take any other status than 0 for a failure."""
+    with process(str(folder), "--db", url, "--workers", workers) as (running, address):
+        assert httpx.get(f"{address}/").status_code == 200
+        running.send_signal(signal.SIGTERM)
+        log = running.communicate(timeout=30)[1]
+        assert running.returncode == 0, log
+    assert all(line.startswith(("{", "serving ")) for line in log.splitlines())
+
+
+def test_one_process_a_processor_where_writers_do_not_take_turns(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.server.process._processors", lambda: 3)
+    assert default_workers(url) == 1
+    assert default_workers("postgresql://nobody@127.0.0.1:1/none") == 3  # not asked: its address says enough
+    monkeypatch.setattr("study.server.process._processors", lambda: 64)
+    assert default_workers("postgresql://nobody@127.0.0.1:1/none") == MOST_WORKERS
+
+
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -133,8 +152,6 @@ def test_each_provider_gets_what_it_needs(folder: Path) -> None:
 
     assert of("local", kiosk=True).frame_ancestors == ()
     assert "https://worker.mturk.com" in of("mturk").frame_ancestors
-    with pytest.raises(UsageError, match="--completion-code"):
-        of("prolific")
     assert of("prolific", completion_code="C").completion_code == "C"
     with pytest.raises(UsageError, match="kiosk"):
         of("mturk", kiosk=True)
