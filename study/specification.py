@@ -191,16 +191,21 @@ class AttentionRule(Block):
 
 
 class SpeedRule(Block):
-    """Median reaction time of main trials."""
+    """Median reaction time of main trials, beside what a trial asks: a page of five scales takes longer than one."""
 
     at_least_ms: int = Field(
         default=600, ge=0, description="A median below so many milliseconds, and the rule strikes."
+    )
+    further_ms: int = Field(
+        default=300,
+        ge=0,
+        description="So many more for each further score of a trial, and each picture of a ranking above two.",
     )
     withholds: tuple[Withheld, ...] = Field(default=USE, description="What the rule withholds: use, pay or both.")
 
 
 class SamenessRule(Block):
-    """Share of main trials with the rater's most frequent answer."""
+    """Share of main trials with the rater's most frequent answer; no matter where gold was rightly answered otherwise."""
 
     at_most: float = Field(default=0.95, gt=0, le=1, description="A larger share, and the rule strikes.")
     withholds: tuple[Withheld, ...] = Field(default=USE, description="What the rule withholds: use, pay or both.")

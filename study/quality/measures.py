@@ -6,7 +6,8 @@ frame      columns
 sessions   session, rater (as shown), person (equal for the same one), state, started (a moment), signature (of the
            screen; empty where it is not known)
 trials     session, index, part, answered, correct (1, 0, or NaN where nothing was expected), reaction_ms, and of the
-           answer key, answers, place, places, straight, first_kind: see :class:`study.quality.readings.Reading`
+           answer key, answers, place, places, straight, first_kind, judgements: see
+           :class:`study.quality.readings.Reading`
 =========  =========================================================================================================
 """
 
@@ -24,26 +25,28 @@ if TYPE_CHECKING:
 SESSIONS = ("session", "rater", "person", "state", "started", "signature")
 TRIALS = (
     "session", "index", "part", "answered", "correct", "reaction_ms", "key", "answers", "place", "places", "straight",
-    "first_kind",
+    "first_kind", "judgements",
 )  # fmt: skip
 COUNTS = (
     "trials", "answered", "main", "gold", "gold_right", "attention", "attention_wrong", "fast", "same", "answers",
-    "at_place", "places", "straight", "before",
+    "at_place", "places", "straight", "otherwise", "before",
 )  # fmt: skip
 
 
-def measured(sessions: pd.DataFrame, trials: pd.DataFrame, fast_ms: int) -> pd.DataFrame:
+def measured(sessions: pd.DataFrame, trials: pd.DataFrame, fast_ms: int, further_ms: int = 0) -> pd.DataFrame:
     """A row for each session in the order of their numbers, with what the rules look at.
 
     Args:
         sessions, trials: see the module; the order of rows does not matter.
-        fast_ms: main trials that were answered faster are counted as fast.
+        fast_ms: main trials that were answered faster are counted as fast, ``further_ms`` later for each further
+            judgement that their answer is made of.
 
     Returns:
         The columns of ``sessions``, and: trials, answered, gold, gold_right, attention, attention_wrong; of main trials
-        main (how many were answered), median_ms, fast, and how many had the commonest answer (same), the same score on
-        all scales (straight), and the commonest place (at_place, of which place) with the probabilities of that by
-        chance (same_chance, straight_chance, place_chance); median times of the first and the last third (first_ms,
+        main (how many were answered), median_ms, fast, asked_ms (the median of the times below which a trial is fast),
+        and how many had the commonest answer (same; gold trials with another right answer are otherwise), the same
+        score on all scales (straight), and the commonest place (at_place, of which place) with the probabilities of
+        that by chance (same_chance, straight_chance, place_chance); median times of the first and the last third (first_ms,
         last_ms); shares of answers of the first kind in both halves (early_kind, late_kind) with drift_chance; the
         earliest other session of the same person that has answers (before, 0 for none), and the numbers of all sessions
         with the same screen, its own among them (alike, a list). Counts are 0, other values NaN where there is nothing.
@@ -57,8 +60,9 @@ def measured(sessions: pd.DataFrame, trials: pd.DataFrame, fast_ms: int) -> pd.D
         trials.groupby("session").size().to_frame("trials"),
         given.groupby("session").size().to_frame("answered"),
         _known(given),
-        _pace(main, fast_ms),
+        _pace(main, fast_ms, further_ms),
         _spread(main),
+        _otherwise(given),
         _drift(main),
     ]
     table = pd.concat([part.reindex(parts[0].index) for part in parts], axis=1)
@@ -81,18 +85,20 @@ def _known(given: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _pace(main: pd.DataFrame, fast_ms: int) -> pd.DataFrame:
+def _pace(main: pd.DataFrame, fast_ms: int, further_ms: int) -> pd.DataFrame:
     """Times of main trials: over all, and of the first and the last third."""
     import pandas as pd
 
     by_session = main.groupby("session")
     count, place = by_session["index"].transform("size"), by_session.cumcount()
     times = main["reaction_ms"].astype(float)
+    asked = fast_ms + further_ms * (main["judgements"].astype(float) - 1).clip(lower=0)
     return pd.concat(
         [
             by_session.size().rename("main"),
             times.groupby(main["session"]).median().rename("median_ms"),
-            (times < fast_ms).groupby(main["session"]).sum().rename("fast"),
+            (times < asked).groupby(main["session"]).sum().rename("fast"),
+            asked.groupby(main["session"]).median().rename("asked_ms"),
             times[place < count // 3].groupby(main["session"]).median().rename("first_ms"),
             times[place >= count - count // 3].groupby(main["session"]).median().rename("last_ms"),
         ],
@@ -122,6 +128,15 @@ def _spread(main: pd.DataFrame) -> pd.DataFrame:
     table["straight_chance"] = _chance(table["straight"], count, table["answers"])
     table["place_chance"] = _chance(table["at_place"], count, table["places"])
     return table
+
+
+def _otherwise(given: pd.DataFrame) -> pd.DataFrame:
+    """How many gold trials were answered right, and otherwise than the commonest answer of main trials."""
+    counts = given[given["part"] == "main"].groupby(["session", "key"]).size().rename("count").reset_index()
+    commonest = counts.sort_values("count", kind="stable").drop_duplicates("session", keep="last")
+    usual = given["session"].map(commonest.set_index("session")["key"])
+    told = (given["part"] == "gold") & (given["correct"] == 1) & usual.notna() & (given["key"] != usual)
+    return told.groupby(given["session"]).sum().to_frame("otherwise")
 
 
 def _chance(most: pd.Series, count: pd.Series, kinds: pd.Series) -> NDArray[np.float64]:

@@ -30,6 +30,8 @@ class Reading:
         places: how many positions there were; 0 where none is chosen.
         straight: the same score on all of at least :data:`STRAIGHT_SCALES` scales.
         first_kind: of two kinds of answer, 1.0 for *real* or *left* and 0.0 for the other; NaN of other answers.
+        judgements: how many a rater makes to give it: a verdict or a choice is one, each score is one, and an order is
+            one fewer than its pictures.
     """
 
     key: str
@@ -38,6 +40,7 @@ class Reading:
     places: int = 0
     straight: bool = False
     first_kind: float = math.nan
+    judgements: int = 1
 
 
 def read(page: Page, shown: int, answer: Mapping[str, Any]) -> Reading:
@@ -49,7 +52,9 @@ def read(page: Page, shown: int, answer: Mapping[str, Any]) -> Reading:
         return Reading(str(place), shown, place, shown, first_kind=float(place == 0) if shown == 2 else math.nan)
     if page == "ranking":
         order = [int(place) for place in answer["order"]]
-        return Reading(",".join(map(str, order)), math.factorial(len(order)), order[0], len(order))
+        return Reading(
+            ",".join(map(str, order)), math.factorial(len(order)), order[0], len(order), judgements=len(order) - 1
+        )
     scores = dict(answer["scores"])
     straight = len(scores) >= STRAIGHT_SCALES and len(set(scores.values())) == 1
-    return Reading(json.dumps(scores, sort_keys=True), 2, straight=straight)
+    return Reading(json.dumps(scores, sort_keys=True), 2, straight=straight, judgements=len(scores))

@@ -146,7 +146,7 @@ def _trials(session: Session, study_id: int, page: Page) -> pd.DataFrame:
     )  # fmt: skip
     return pd.DataFrame([_trial(page, *row) for row in rows], columns=list(TRIALS)).astype(
         {"answered": bool, "correct": float, "reaction_ms": float, "place": float, "straight": bool,
-         "first_kind": float}
+         "first_kind": float, "judgements": int}
     )  # fmt: skip
 
 
@@ -155,10 +155,10 @@ def _trial(
     correct: bool | None, reaction_ms: int | None,
 ) -> tuple[Any, ...]:  # fmt: skip
     if answer is None:
-        return number, index, part, False, math.nan, math.nan, "", 0, math.nan, 0, False, math.nan
+        return number, index, part, False, math.nan, math.nan, "", 0, math.nan, 0, False, math.nan, 0
     seen = read(page, len(shown), answer)
     right = math.nan if correct is None else float(correct)
     return (
         number, index, part, True, right, reaction_ms, seen.key, seen.answers, seen.place, seen.places, seen.straight,
-        seen.first_kind,
+        seen.first_kind, seen.judgements,
     )  # fmt: skip

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 CHANCE = 0.001
 """One session in a thousand that was answered at random may be struck by a rule on how answers are spread."""
 
+ROUNDING = 1e-9
+"""A share of a number of trials may come out a hair above the whole number that it is: 0.55 · 20 > 11."""
+
 SHARED_SCREEN = 3
 """A screen that more sessions than these have in common says nothing: a laboratory's, or a common telephone's."""
 
@@ -78,7 +81,8 @@ def judge(sessions: pd.DataFrame, trials: pd.DataFrame, rules: QualityBlock) -> 
     Args:
         sessions, trials: see ``study.quality.measures``.
     """
-    table = measured(sessions, trials, 0 if rules.speed is None else rules.speed.at_least_ms)
+    speed = rules.speed
+    table = measured(sessions, trials, *((0, 0) if speed is None else (speed.at_least_ms, speed.further_ms)))
     return tuple(_judgement(row, rules) for row in table.to_dict("records"))
 
 
@@ -108,7 +112,7 @@ def _completeness(row: dict[Any, Any]) -> list[Reason]:
 def _known_answers(row: dict[Any, Any], rules: QualityBlock) -> list[Reason]:
     found = []
     gold, attention, speed = rules.gold, rules.attention, rules.speed
-    if gold is not None and row["gold"] and row["gold_right"] < gold.at_least * row["gold"]:
+    if gold is not None and row["gold"] and row["gold_right"] < gold.at_least * row["gold"] - ROUNDING:
         text = f"{row['gold_right']:.0f} of {row['gold']:.0f} gold trials right, at least {gold.at_least:.0%} must be"
         found.append(Reason("gold", text, gold.withholds))
     if attention is not None and row["attention_wrong"] > attention.at_most:
@@ -117,35 +121,51 @@ def _known_answers(row: dict[Any, Any], rules: QualityBlock) -> list[Reason]:
             f"at most {attention.at_most} may be"
         )
         found.append(Reason("attention", text, attention.withholds))
-    if speed is not None and row["median_ms"] < speed.at_least_ms:
-        text = f"half of the main trials answered within {row['median_ms']:.0f} ms, {speed.at_least_ms} ms are asked"
+    if speed is not None and row["median_ms"] < row["asked_ms"]:
+        text = f"half of the main trials answered within {row['median_ms']:.0f} ms, {row['asked_ms']:.0f} ms are asked"
         found.append(Reason("speed", text, speed.withholds))
     return found
 
 
+@dataclass(frozen=True)
+class _Concentration:
+    """A share of one answer above what a rule allows, with its probability by chance.
+
+    ``opinion``: it is what somebody thinks who looks. Who calls every picture real, and the spoilt copies fake, has
+    been fooled by all of them; to leave such raters out would take away the very answers that speak for a method.
+    """
+
+    rule: str
+    text: str
+    withholds: tuple[Withheld, ...]
+    chance: float
+    opinion: bool = False
+
+
 def _spread(row: dict[Any, Any], rules: QualityBlock) -> list[Reason]:
     return [
-        Reason(rule, text, withholds)
-        for rule, text, withholds, chance in _concentrations(row, rules)
-        if chance <= CHANCE
+        Reason(one.rule, one.text, one.withholds)
+        for one in _concentrations(row, rules)
+        if one.chance <= CHANCE and not one.opinion
     ]
 
 
-def _concentrations(row: dict[Any, Any], rules: QualityBlock) -> list[tuple[str, str, tuple[Withheld, ...], float]]:
-    """Shares of one answer above what the rules allow: rule, words, what it withholds, probability by chance."""
+def _concentrations(row: dict[Any, Any], rules: QualityBlock) -> list[_Concentration]:
     found = []
     main, same, order = row["main"], rules.sameness, rules.order
-    if same is not None and row["same"] > same.at_most * main:
+    if same is not None and row["same"] > same.at_most * main + ROUNDING:
         text = f"the same answer in {row['same']:.0f} of {main:.0f} main trials, at most {same.at_most:.0%} may be"
-        found.append(("sameness", text, same.withholds, float(row["same_chance"])))
-    if same is not None and row["straight"] > same.at_most * main:
+        # A place on the page is nobody's opinion: what stands there changes from trial to trial.
+        opinion = row["otherwise"] > 0 and not row["places"]
+        found.append(_Concentration("sameness", text, same.withholds, float(row["same_chance"]), opinion))
+    if same is not None and row["straight"] > same.at_most * main + ROUNDING:
         text = f"one score on all scales in {row['straight']:.0f} of {main:.0f} main trials, at most "
         text += f"{same.at_most:.0%} may be"
-        found.append(("sameness", text, same.withholds, float(row["straight_chance"])))
-    if order is not None and row["at_place"] > order.at_most * main:
+        found.append(_Concentration("sameness", text, same.withholds, float(row["straight_chance"])))
+    if order is not None and row["at_place"] > order.at_most * main + ROUNDING:
         text = f"the picture at place {row['place'] + 1:.0f} of {row['places']:.0f} chosen in {row['at_place']:.0f} of "
         text += f"{main:.0f} main trials, at most {order.at_most:.0%} may be"
-        found.append(("order", text, order.withholds, float(row["place_chance"])))
+        found.append(_Concentration("order", text, order.withholds, float(row["place_chance"])))
     return found
 
 
@@ -157,10 +177,15 @@ def _repeated(row: dict[Any, Any], rules: QualityBlock) -> list[Reason]:
 
 
 def _notes(row: dict[Any, Any], rules: QualityBlock) -> tuple[str, ...]:
-    notes = [f"{text}; too few to rule out chance" for _, text, _, chance in _concentrations(row, rules)
-             if chance > CHANCE]  # fmt: skip
-    if rules.speed is not None and row["fast"] > 0 and row["median_ms"] >= rules.speed.at_least_ms:
-        notes.append(f"{row['fast']:.0f} of {row['main']:.0f} main trials answered within {rules.speed.at_least_ms} ms")
+    notes = []
+    for one in _concentrations(row, rules):
+        if one.chance > CHANCE:
+            notes.append(f"{one.text}; too few to rule out chance")
+        elif one.opinion:
+            told = f"{row['otherwise']:.0f} of {row['gold']:.0f} gold trials"
+            notes.append(f"{one.text}; otherwise, and rightly, in {told}")
+    if rules.speed is not None and row["fast"] > 0 and row["median_ms"] >= row["asked_ms"]:
+        notes.append(f"{row['fast']:.0f} of {row['main']:.0f} main trials answered within {row['asked_ms']:.0f} ms")
     if row["main"] >= HURRY_TRIALS and row["last_ms"] < HURRY * row["first_ms"]:
         notes.append(f"became faster: {row['first_ms']:.0f} ms in the first third, {row['last_ms']:.0f} in the last")
     if row["drift_chance"] <= CHANCE:

@@ -18,7 +18,7 @@ from study.designs import DESIGNS
 from study.quality.measures import SESSIONS, TRIALS, measured
 from study.quality.readings import read
 from study.quality.rules import Judgement, judge
-from study.specification import GoldRule, QualityBlock, SpeedRule, Withheld
+from study.specification import GoldRule, QualityBlock, SamenessRule, SpeedRule, Withheld
 
 RULES = QualityBlock()
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -48,12 +48,14 @@ def rows(
     for place, answer in enumerate(answers):
         right = None if correct is None else correct[place]
         if answer is None:
-            found.append((session, first + place, part, False, math.nan, math.nan, "", 0, math.nan, 0, False, math.nan))
+            found.append(
+                (session, first + place, part, False, math.nan, math.nan, "", 0, math.nan, 0, False, math.nan, 0)
+            )
             continue
         seen = read(page, shown, answer)
         found.append(
             (session, first + place, part, True, math.nan if right is None else float(right), times[place], seen.key,
-             seen.answers, seen.place, seen.places, seen.straight, seen.first_kind)
+             seen.answers, seen.place, seen.places, seen.straight, seen.first_kind, seen.judgements)
         )  # fmt: skip
     return found
 
@@ -114,6 +116,38 @@ def test_median_time_and_single_fast_trials_are_two_things() -> None:
     # Haste and sameness in training are nobody's business.
     training = rows(1, verdicts(20, 0), part="training", ms=50)
     assert not one(training + rows(1, verdicts(4, 4), first=20)).reasons
+
+
+def test_time_is_asked_for_what_a_trial_asks() -> None:
+    """600 ms for one judgement and 300 for each further: 1800 for five scores, 1200 for four pictures in order."""
+    scores = [{"scores": {f"s{scale}": 1 + (trial + scale) % 5 for scale in range(5)}} for trial in range(8)]
+    orders = [{"order": list(np.roll([0, 1, 2, 3], trial))} for trial in range(8)]
+    for page, answers, shown, asked in (("scales", scores, 1, 1800), ("ranking", orders, 4, 1200)):
+        assert one(rows(1, answers, page=page, shown=shown, ms=asked)).use
+        found = one(rows(1, answers, page=page, shown=shown, ms=asked - 1))
+        assert struck(found) == {"speed"} and f"{asked} ms are asked" in found.reasons[0].text
+        assert one(rows(1, answers, page=page, shown=shown, ms=600), QualityBlock(speed=SpeedRule(further_ms=0))).use
+
+
+def test_shares_are_compared_as_whole_trials() -> None:
+    """0.55 · 20 is 11.000000000000002 and 0.57 · 100 is 56.99999999999999 in floating point."""
+    gold = rows(1, verdicts(20, 0), part="gold", first=100, correct=[True] * 11 + [False] * 9)
+    assert one(rows(1, verdicts(4, 4)) + gold, QualityBlock(gold=GoldRule(at_least=0.55))).use
+    kept = QualityBlock(sameness=SamenessRule(at_most=0.57))
+    assert struck(one(rows(1, verdicts(57, 43)), kept)) == struck(one(rows(1, verdicts(43, 57)), kept)) == set()
+
+
+def test_who_is_fooled_by_every_picture_and_sees_what_is_spoilt_is_used() -> None:
+    """Left out, such raters would bias the fooling rate downwards; a place on the page is nobody's opinion."""
+    spoilt = rows(1, verdicts(0, 2), part="gold", first=50, correct=[True, True])
+    fooled = one(rows(1, verdicts(20, 0)) + spoilt)
+    assert fooled.use and "in 20 of 20 main trials" in fooled.notes[0] and "in 2 of 2 gold trials" in fooled.notes[0]
+    assert struck(one(rows(1, verdicts(20, 0)) + rows(1, verdicts(2, 0), part="gold", first=50, correct=[False] * 2))) \
+        >= {"sameness"}  # fmt: skip
+    assert struck(one(rows(1, verdicts(0, 20)) + spoilt)) == {"sameness"}  # fake to everything, photographs too
+    left = rows(1, [{"choice": 0}] * 20, page="choice", shown=2)
+    right = rows(1, [{"choice": 1}], page="choice", shown=2, part="gold", first=50, correct=[True])
+    assert struck(one(left + right)) == {"sameness", "order"}
 
 
 def test_the_same_answer_strikes_where_chance_cannot_explain_it() -> None:
@@ -254,7 +288,7 @@ def _truth(page: Page, trial: Trial, known: dict[str, Stimulus]) -> dict[str, An
 
 @pytest.mark.parametrize("design", ["split-face", "single", "ranking", "pairwise", "acr"])
 @settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 2**31 - 1), slot=st.integers(0, 59), main=st.integers(1, 18), haste=st.integers(600, 9000))
+@given(seed=st.integers(0, 2**31 - 1), slot=st.integers(0, 59), main=st.integers(1, 18), haste=st.integers(1200, 9000))
 def test_a_perfect_rater_is_always_paid_and_used(design: str, seed: int, slot: int, main: int, haste: int) -> None:
     found = DESIGNS.get(design)
     asked = DesignSettings(CONDITIONS, main, 60, 2, 2, 0, seed, OPTIONS.get(design, {}))
