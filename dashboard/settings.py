@@ -19,12 +19,14 @@ class Settings:
         database: address of the study database; None for the default one.
         read_only: nobody may change anything.
         cache: folder for thumbnails and difference pictures.
+        studies: folder of study folders; None for ``studies`` beside ``runs``.
     """
 
     runs: Path
     database: str | None
     read_only: bool
     cache: Path
+    studies: Path | None = None
 
 
 _settings: list[Settings] = []
