@@ -9,6 +9,7 @@ middle when a second writer got there first.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -151,7 +152,7 @@ def _said(engine: Engine, error: DBAPIError) -> str:
     reason = str(error.orig).strip().splitlines()[0] if error.orig is not None else str(error)
     name = engine.url.render_as_string(hide_password=True)
     if "no such table" in reason or "does not exist" in reason:
-        return f"the study database '{name}' has no tables yet: make them with 'mesoface study database upgrade'."
+        return f"the study database '{name}' has no tables yet: make them with '{_upgrade_command(engine)}'."
     return f"the study database '{name}' did not answer ({reason}): check that it is there, then try again."
 
 
@@ -217,8 +218,22 @@ def require_schema(engine: Engine) -> None:
         name = engine.url.render_as_string(hide_password=True)
         raise StudyDatabaseError(
             f"the study database '{name}' has the schema '{present or 'none'}', this mesoface works with '{newest}': "
-            "run 'mesoface study database upgrade'."
+            f"run '{_upgrade_command(engine)}'."
         )
+
+
+def _upgrade_command(engine: Engine) -> str:
+    """The command that mends the schema of this very database, not of the default one."""
+    command = "mesoface study database upgrade"
+    name = engine.url.render_as_string(hide_password=True)
+    return command if name == _plain(default_url()) else f"{command} --db {shlex.quote(name)}"
+
+
+def _plain(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:  # the default is not in use here, so its mistakes are not told here
+        return ""
 
 
 def _configuration(connection: Connection) -> Config:

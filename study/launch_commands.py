@@ -33,6 +33,8 @@ endpoint_option = click.option("--endpoint", default="", metavar="URL", help="Of
 @click.option("--completion-code", default="", help="For all raters of Prolific; default: one that launch prints.")
 @click.option("--screen-out-code", default="", help="Likewise, for raters whose screen will not do.")
 @click.option("--draft", is_flag=True, help="Stop before it is offered: nobody sees the draft, nothing costs.")
+@click.option("--test", is_flag=True, help="Offer it to Prolific's test participants, as NAME-test; nothing costs.")
+@click.option("--replace-rejected", is_flag=True, help="Offer the places of rejected raters again, for their money.")
 @live_option
 @endpoint_option
 @database_option
@@ -46,6 +48,8 @@ def launch(
     completion_code: str,
     screen_out_code: str,
     draft: bool,
+    test: bool,
+    replace_rejected: bool,
     live: bool,
     endpoint: str,
     db: str | None,
@@ -55,19 +59,30 @@ def launch(
     """Launch STUDY, a study file or its folder: check it, make its pictures, enter it, offer it to raters.
 
     What would cost more than payment.cap is not done. May be stopped and run again; nothing is made or posted twice.
-    """
-    from recon.progress import be_quiet, progress_bar
-    from study.launching import launch_study, place_study, prepared_database
 
+    With --test the study is entered as NAME-test, beside its folder: test participants' answers stay apart. Prolific
+    itself, and this program where raters are our own, give the place of a rejected rater to the next one; Mechanical
+    Turk does so with --replace-rejected.
+    """
+    from recon.errors import UsageError
+    from recon.progress import be_quiet, progress_bar
+    from study.launching import launch_study, place_study, place_test, prepared_database
+
+    wishes = {"draft": draft, "test": test, "replace": replace_rejected}
+    steps: list[Any] = [step for step, wanted in wishes.items() if wanted]
+    if len(steps) > 1:
+        raise UsageError("--draft, --test and --replace-rejected are different wishes: give one.")
     be_quiet(quiet)
     file = study / "study.yaml" if study.is_dir() else study
     if name is not None:
         file = place_study(file, folder, name)
+    if test:
+        file = place_test(file)
     engine = prepared_database(db)
     try:
         with progress_bar("making stimuli") as progress:
             done = launch_study(file, engine, progress, address=url, completion_code=completion_code,
-                                screen_out_code=screen_out_code, draft=draft, live=live,
+                                screen_out_code=screen_out_code, step=(steps or ["offer"])[0], live=live,
                                 endpoint=endpoint)  # fmt: skip
     finally:
         engine.dispose()
@@ -105,6 +120,8 @@ def _launched_text(done: Launched, db: str | None) -> str:
         f"{money(budget.committed_cents, budget.currency)} set aside, cap {money(budget.cap_cents, budget.currency)}"
     ]
     lines += [f"  {one.state}: {one.places} places" + f" at {one.url}" * bool(one.url) for one in done.posted]
+    if not done.posted:
+        lines.append("  no place of a rejected rater is to be offered again")
     codes = f" --completion-code {done.completion_code}" if done.completion_code else ""
     codes += f" --screen-out-code {done.screen_out_code}" if done.screen_out_code else ""
     # Served from another database it would be entered there, too, and answers would be parted.

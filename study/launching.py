@@ -7,13 +7,12 @@ each call that costs. Progress, pausing and closing are read and written here to
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from sqlalchemy import Engine, and_, case, func, select
@@ -40,14 +39,29 @@ from study.hosting import server_settings
 from study.ledger import Budget
 from study.offer import posting_of
 from study.providers import PROVIDERS, launching
-from study.providers.contract import Posted, ProviderSettings
-from study.pseudonyms import secret_key
+from study.providers.contract import Posted, Posting, Provider, ProviderSettings
+from study.pseudonyms import COMPLETED, SCREENED, secret_key, shared_code
+from study.rewards import fit_to_raters
 from study.server.registration import enter_study, require_same_file
 from study.specification import Specification, read_specification
 from study.stimuli import build_stimuli, read_catalogue
+from study.stimuli.catalogue import Catalogue
 
 LOCAL_ADDRESS = "http://127.0.0.1:8000/"
 FILE = "study.yaml"
+TEST = "-test"
+"""How the name of a study that only test participants answer ends."""
+
+Step = Literal["offer", "draft", "test", "replace"]
+"""Offer a study; make a draft alone; offer a copy to the provider's test participants; or offer the places of rejected
+raters again."""
+
+_STEPS: Mapping[Step, Callable[[Engine, Provider, Posting], tuple[Posted, ...]]] = {
+    "offer": launching.launch,
+    "draft": launching.draft,
+    "test": launching.test,
+    "replace": launching.replace_rejected,
+}
 
 
 @dataclass(frozen=True)
@@ -112,6 +126,16 @@ def place_study(file: Path, studies: Path, name: str) -> Path:
     return target
 
 
+def place_test(file: Path) -> Path:
+    """The study file of the study's test, beside its folder: what test participants answer stays apart.
+
+    Raises:
+        InputError: see :func:`place_study`.
+    """
+    name = read_specification(file).name
+    return file if name.endswith(TEST) else place_study(file, file.resolve().parent.parent, f"{name}{TEST}")
+
+
 def _from_there(run: Path, folder: Path) -> str:
     return Path(os.path.relpath(run.resolve(), folder.resolve())).as_posix()
 
@@ -124,7 +148,7 @@ def launch_study(
     address: str = "",
     completion_code: str = "",
     screen_out_code: str = "",
-    draft: bool = False,
+    step: Step = "offer",
     live: bool = False,
     endpoint: str = "",
 ) -> Launched:
@@ -135,13 +159,13 @@ def launch_study(
         progress: of the pictures.
         address: at which raters reach the server; empty for this machine, which only raters of our own can use.
         completion_code, screen_out_code: that all raters of Prolific hand in; empty for codes of this installation.
-        draft: stop before the posting is published.
+        step: how far, and to whom.
         live: whether real money may move.
         endpoint: of the provider, where it is not the provider's own.
 
     Raises:
         InputError: what stands against the study.
-        UsageError: the provider needs ``live`` or an address; or the study is paused.
+        UsageError: the provider needs ``live`` or an address, or does not know this step; or the study is paused.
         BudgetError: the cap does not allow it.
         ProviderError: the provider refused.
     """
@@ -152,32 +176,40 @@ def launch_study(
     _refuse(name, objections_to_costs(specification, estimate(specification)))
     # Opened before anything is made: a missing token or package is said at once.
     provider = PROVIDERS.get(provider_name)(ProviderSettings(live, endpoint, engine))
-    with reading(engine) as session:
-        entered = session.scalar(select(StudyRow).where(StudyRow.name == name))
-        if entered is not None:  # before the pictures of a study that may be served are replaced
-            require_same_file(entered, specification.sha256())
-    build_stimuli(specification.stimuli_order(folder), folder, progress)
-    _refuse(name, check_study(file, simulations=0).objections)
-    catalogue, payment, key = read_catalogue(folder), specification.payment, secret_key()
-    enter_study(engine, server_settings(specification, key), specification.record(), catalogue.stimuli,
-                currency=payment.currency, cap_cents=payment.cap)  # fmt: skip
+    catalogue = _entered(file, specification, engine, progress)
+    if provider_name == "prolific":
+        key = secret_key()
+        completion_code = completion_code or shared_code(key, name, COMPLETED)
+        screen_out_code = screen_out_code or shared_code(key, name, SCREENED)
     with reading(engine) as session:
         study = study_named(session, name)
         if study.state != "open":
             mend = f"open it with 'mesoface study resume {name}'" if study.state == "paused" else "give another --name"
             raise UsageError(f"'{name}' is {study.state}, so nobody could enter: {mend}.")
-        if provider_name == "prolific":
-            completion_code = completion_code or shared_code(key, name, "completed")
-            screen_out_code = screen_out_code or shared_code(key, name, "screened out")
         posting = posting_of(study, address or LOCAL_ADDRESS, description=_description(specification),
                              completion_code=completion_code, screen_out_code=screen_out_code)  # fmt: skip
-    posted = (launching.draft if draft else launching.launch)(engine, provider, posting)
+    posted = _STEPS[step](engine, provider, posting)
     with reading(engine) as session:
         budget = ledger.budget(session, study_named(session, name))
     return Launched(
         name, folder, provider_name, len(catalogue.stimuli), len(catalogue.gaps), posted, posting.url,
         posting.completion_code, posting.screen_out_code, budget,
     )  # fmt: skip
+
+
+def _entered(file: Path, specification: Specification, engine: Engine, progress: Progress) -> Catalogue:
+    """The pictures of the study, which is in the database now."""
+    name, folder, payment = specification.name, file.parent, specification.payment
+    with reading(engine) as session:
+        entered = session.scalar(select(StudyRow).where(StudyRow.name == name))
+        if entered is not None:  # before the pictures of a study that may be served are replaced
+            require_same_file(entered, specification.sha256())
+    build_stimuli(specification.stimuli_order(folder), folder, progress)
+    _refuse(name, check_study(file, simulations=0).objections)
+    catalogue = read_catalogue(folder)
+    enter_study(engine, server_settings(specification, secret_key()), specification.record(), catalogue.stimuli,
+                currency=payment.currency, cap_cents=payment.cap)  # fmt: skip
+    return catalogue
 
 
 def _refuse(name: str, objections: tuple[str, ...]) -> None:
@@ -189,12 +221,6 @@ def _refuse(name: str, objections: tuple[str, ...]) -> None:
 def _description(specification: Specification) -> str:
     """What raters read before they take it: the consent text's first paragraph."""
     return " ".join(specification.consent.text.strip().split("\n\n")[0].split())
-
-
-def shared_code(key: bytes, study: str, purpose: str) -> str:
-    """A code that all raters of a study hand in, the same whenever it is asked for: 10 capital digits and letters."""
-    message = "\0".join(("mesoface study code", study, purpose)).encode()
-    return hmac.new(key, message, hashlib.sha256).hexdigest()[:10].upper()
 
 
 def study_named(session: Session, name: str) -> StudyRow:
@@ -318,4 +344,7 @@ def close_study(
     if posted is None:
         return changed, ()
     opened = PROVIDERS.get(provider)(ProviderSettings(live, endpoint, engine))
-    return changed, launching.close(engine, opened, name)
+    closed = launching.close(engine, opened, name)
+    if provider == "local":
+        fit_to_raters(engine, name)
+    return changed, closed

@@ -52,9 +52,8 @@ def renew_slot(slot: SlotRow, lease: timedelta, at: datetime) -> bool:
 
 
 def release_slot(slot: SlotRow) -> None:
-    """Free again: its rater left, or was screened out."""
-    if slot.state != "done":
-        slot.state, slot.lease_expires_at = "free", None
+    """Free again, also one that was done: its rater gave the work back, or was rejected."""
+    slot.state, slot.lease_expires_at = "free", None
 
 
 def finish_slot(slot: SlotRow) -> None:

@@ -123,6 +123,22 @@ def promise(session: Session, study_id: int, wishes: Iterable[Wish]) -> None:
     _check_cap(session, study)
 
 
+def resize(session: Session, study_id: int, wish: Wish) -> None:
+    """Set another sum aside for a posting: fewer raters came than it had places, or more.
+
+    Raises:
+        InputError: nothing was set aside for it.
+        BudgetError: the cap does not allow it.
+    """
+    study = lock_study(session, study_id)
+    row = find_payment(session, wish.token)
+    if row is None:
+        raise InputError(f"nothing was set aside for '{study.name}': launch it first.")
+    row.amount_cents, row.fee_cents = wish.cost.amount_cents, wish.cost.fee_cents
+    session.flush()
+    _check_cap(session, study)
+
+
 def plan_bonus(session: Session, study_id: int, assignment_id: int, wish: Wish, reference: str) -> PaymentRow:
     """Set aside a bonus; ``reference`` is the marketplace's name of it.
 
@@ -215,7 +231,8 @@ def settle(session: Session, token: str, paid: bool) -> PaymentRow:
     """
     rows = session.scalars(select(PaymentRow).where(PaymentRow.request_token.startswith(token, autoescape=True))).all()
     if len(rows) != 1:
-        raise UsageError(f"{len(rows) or 'no'} payments begin with '{token}': give more of the token.")
+        mend = "give more of the token" if rows else "'mesoface study status STUDY --json' lists the unsettled ones"
+        raise UsageError(f"{len(rows) or 'no'} payments begin with '{token}': {mend}.")
     if rows[0].state != "sent":
         raise UsageError(f"payment {token[:12]} is {rows[0].state}, so there is nothing to settle.")
     rows[0].state = "confirmed" if paid else "failed"

@@ -1,4 +1,4 @@
-"""``mesoface study follow`` and ``settle``: how raters stand at the marketplace, and payments of unknown end."""
+"""``mesoface study follow``, ``ask-return`` and ``settle``: how raters stand at a marketplace, and open ends."""
 
 from __future__ import annotations
 
@@ -51,6 +51,27 @@ def follow(name: str, live: bool, endpoint: str, db: str | None, as_json: bool) 
         click.echo(f"{state}\t{count}")
     if progress.unknown:
         click.echo(f"{progress.unknown} of them never reached our server")
+
+
+@click.command("ask-return")
+@study_argument()
+@click.argument("session", type=click.IntRange(min=1))
+@click.option("--reason", required=True, help="Read by the rater.")
+@click.option("--live", is_flag=True, help="Write to a real rater.")
+@click.option("--endpoint", default="", metavar="URL", help="Of the provider, if not its own.")
+@database_option
+def ask_return(name: str, session: int, reason: str, live: bool, endpoint: str, db: str | None) -> None:
+    """Ask the rater of SESSION in STUDY to return the work: neither paid nor rejected, as Prolific advises.
+
+    Once the rater has done so, 'mesoface study follow' notes it, and the place goes to another rater.
+    """
+    from study.providers import PROVIDERS, ProviderSettings
+    from study.rewards import ask_return
+
+    engine = _database(db)
+    opened = PROVIDERS.get(_provider_of(engine, name))(ProviderSettings(live=live, endpoint=endpoint, engine=engine))
+    ask_return(engine, opened, name, session, reason)
+    click.echo(f"{name}: the rater of session {session} is asked to return the work")
 
 
 @click.command()

@@ -1,4 +1,5 @@
-"""Who a rater is, without saying it: a keyed hash of a marketplace's id, different in every study.
+"""Who a rater is, without saying it: a keyed hash of a marketplace's id, different in every study; and the codes that
+follow from the same key.
 
 ``pseudonym = HMAC-SHA256(key, study ‖ 0 ‖ provider ‖ 0 ‖ raw id)`` (RFC 2104). Without the key nobody can try ids until
 one fits; with the study in the message the same person cannot be followed from study to study.
@@ -16,6 +17,9 @@ from recon.errors import InputError
 
 KEY_VARIABLE = "MESOFACE_STUDY_KEY"
 KEY_BYTES = 32
+
+COMPLETED, SCREENED = "completed", "screened out"
+"""Purposes of :func:`shared_code`."""
 
 
 def secret_key() -> bytes:
@@ -79,3 +83,12 @@ def pseudonym(key: bytes, study: str, provider: str, raw_id: str) -> str:
         raise InputError(f"the provider '{provider}' named no rater: open the study through its own link.")
     message = "\0".join((study, provider, raw_id)).encode()
     return hmac.new(key, message, hashlib.sha256).hexdigest()
+
+
+def shared_code(key: bytes, study: str, purpose: str) -> str:
+    """A code that all raters of ``study`` hand in to a marketplace: 10 capital digits and letters.
+
+    It is the same whenever it is asked for, so that what was posted and what is served agree.
+    """
+    message = "\0".join(("mesoface study code", study, purpose)).encode()
+    return hmac.new(key, message, hashlib.sha256).hexdigest()[:10].upper()

@@ -17,9 +17,10 @@ from recon.errors import InputError, OutcomeUnknownError, UsageError
 from recon.progress import Progress, no_progress
 from study import ledger
 from study.database import AssignmentRow, HitRow, ParticipantRow, PaymentRow, StudyRow
-from study.engine import reading, require_schema
+from study.engine import reading, require_schema, transaction
 from study.providers import launching, paying
-from study.providers.contract import Posting
+from study.providers.contract import Cost, Posting
+from study.providers.places import GONE, REJECTED, standing
 from study.quality.decisions import RULES, Decision, latest
 from study.quality.records import PSEUDONYM_DIGITS, find_study
 from study.quality.rules import SUBMITTED
@@ -27,9 +28,7 @@ from study.quality.rules import SUBMITTED
 if TYPE_CHECKING:
     from study.providers.contract import Provider
 
-REJECTED = "rejected"
-GONE = ("returned", "timed out", "screened out")
-"""States in which a marketplace neither pays nor rejects any more, in small letters, with spaces."""
+_MAY_BE_OWED = ("training", "active", SUBMITTED)
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def dues(engine: Engine, name: str) -> Dues:
         confirmed = _confirmed(session, study.id)
         known = [Due(row.id, row_rater[:PSEUDONYM_DIGITS], row.completion_code or "", held[row.id])
                  for row, row_rater in found if row.id in held]  # fmt: skip
-        states = {row.id: row.provider_state.lower().replace("-", " ").replace("_", " ") for row, _ in found}
+        states = {row.id: standing(row) for row, _ in found}
         refused = {number for number, state in states.items() if state == REJECTED}
         gone = {number for number, state in states.items() if state in GONE} - confirmed
         left = [one for one in known if one.session not in confirmed | gone]
@@ -186,6 +185,26 @@ def give_bonus(engine: Engine, provider: Provider, name: str, number: int, cents
     """
     if not reason.strip():
         raise UsageError("a bonus needs a reason, which the rater reads: give --reason.")
+    _prepare_one(engine, provider, name, number)
+    paying.pay_bonus(engine, provider, number, cents, reason.strip(), reason.strip())
+
+
+def ask_return(engine: Engine, provider: Provider, name: str, number: int, reason: str) -> None:
+    """Ask the rater of session ``number``, once, to give the work back: neither paid nor rejected.
+
+    Raises:
+        UsageError: no such study or session, no reason, or a provider that has no such thing.
+        InputError: it was paid.
+        ProviderError: the marketplace refused.
+    """
+    if not reason.strip():
+        raise UsageError("to ask for work back needs a reason, which the rater reads: give --reason.")
+    _prepare_one(engine, provider, name, number)
+    paying.request_return(engine, provider, number, reason.strip())
+
+
+def _prepare_one(engine: Engine, provider: Provider, name: str, number: int) -> None:
+    """The session is one of the study, and knows its posting."""
     due = dues(engine, name)
     with reading(engine) as session:
         row = session.get(AssignmentRow, number)
@@ -194,7 +213,6 @@ def give_bonus(engine: Engine, provider: Provider, name: str, number: int, cents
         _require_posting(session, due.study, provider)
     if provider.name != "local":
         launching.follow(engine, provider, name)
-    paying.pay_bonus(engine, provider, number, cents, reason.strip(), reason.strip())
 
 
 def rejection(name: str, decision: Decision) -> str:
@@ -226,7 +244,10 @@ def _posting(session: Session, study: str, provider: str) -> HitRow | None:
 
 def _require_posting(session: Session, study: str, provider: Provider) -> None:
     if _posting(session, study, provider.name) is None:
-        raise UsageError(f"'{study}' was never launched on {provider.name}, so no money was set aside for it.")
+        raise UsageError(
+            f"'{study}' was never launched on {provider.name}, so no money was set aside for it: "
+            "launch it first, with 'mesoface study launch'."
+        )
 
 
 def _prepare_local(engine: Engine, provider: Provider, due: Dues) -> None:
@@ -234,14 +255,48 @@ def _prepare_local(engine: Engine, provider: Provider, due: Dues) -> None:
     with reading(engine) as session:
         posted = _posting(session, due.study, provider.name)
         study = find_study(session, due.study)
-        places = len(study.slots) if posted is None else posted.assignments
+        slots = len(study.slots)
+        places = slots if posted is None else posted.assignments
         token = ledger.request_token(study, "posting")
-    if len(due.paid) + len(due.approve) > places:
+    needed = len(due.paid) + len(due.approve)
+    if needed > max(places, slots):
         raise UsageError(
-            f"'{due.study}' set rewards aside for {places} raters, and {len(due.paid) + len(due.approve)} are to be "
+            f"'{due.study}' set rewards aside for {places} raters, and {needed} are to be "
             "paid: decide against the others with 'mesoface study review', and pay them by hand."
         )
     if posted is None and (due.approve or due.reject):
         text = f"Rewards of '{due.study}'"
         posting = Posting(due.study, token, text, text, "", places, due.reward_cents, due.currency)
         launching.launch(engine, provider, posting)
+    elif needed > places:  # raters who came back after it was closed
+        _set_places(engine, due.study, needed)
+
+
+def fit_to_raters(engine: Engine, name: str) -> None:
+    """Of a closed study of our own: set rewards aside for those who answered or still do, and for nobody else.
+
+    Raises:
+        UsageError: there is no such study.
+    """
+    with reading(engine) as session:
+        study = find_study(session, name)
+        rows = session.scalars(
+            select(AssignmentRow).where(AssignmentRow.study_id == study.id, AssignmentRow.state.in_(_MAY_BE_OWED))
+        )
+        owed = sum(standing(row) != REJECTED for row in rows)
+        posted = _posting(session, name, "local")
+        if posted is None or ledger.find_payment(session, posted.request_token) is None:
+            return  # nothing was set aside
+        places = min(owed, posted.assignments)
+    _set_places(engine, name, places)
+
+
+def _set_places(engine: Engine, name: str, places: int) -> None:
+    with transaction(engine) as session:
+        study = find_study(session, name)
+        posted = _posting(session, name, "local")
+        if posted is None:
+            raise InputError(f"'{name}' has no posting of our own any more: another program changed the database.")
+        reward = int(study.specification.get("payment", {}).get("reward", 0))
+        ledger.resize(session, study.id, ledger.Wish(posted.request_token, Cost(places * reward, 0)))
+        posted.assignments = places

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from sqlalchemy import Engine
 
@@ -226,6 +226,24 @@ class Provider(Protocol):
 
     def bonus_was_paid(self, bonus: Bonus, reference: str) -> bool | None:
         """Whether it arrived. False promises that paying it again cannot pay it twice; None: nobody can tell now."""
+        ...
+
+
+@runtime_checkable
+class HasTestParticipants(Protocol):
+    """A provider with test participants."""
+
+    def test_study(self, part: Posting) -> Posted:
+        """Offer a copy of the draft to the test participants; costs nothing."""
+        ...
+
+
+@runtime_checkable
+class AsksForReturns(Protocol):
+    """A provider that can ask a rater to give the work back."""
+
+    def request_return(self, submission_id: str, reasons: Sequence[str]) -> None:
+        """Ask once; nobody is paid, nobody is rejected, and the place is another's once the rater has done it."""
         ...
 
 

@@ -6,8 +6,8 @@ at the provider by its token, draft it, note that it is being published, publish
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, select
@@ -17,10 +17,12 @@ from recon.errors import OutcomeUnknownError, ProviderError, UsageError
 from study import ledger
 from study.database import AssignmentRow, HitRow, PaymentRow, StudyRow
 from study.engine import reading, transaction
+from study.providers import places
+from study.providers.contract import HasTestParticipants, Posted
 from study.quality.records import find_study
 
 if TYPE_CHECKING:
-    from study.providers.contract import Posted, Posting, Provider, Submission
+    from study.providers.contract import Posting, Provider, Submission
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,32 @@ def draft(engine: Engine, provider: Provider, posting: Posting) -> tuple[Posted,
     for posted in made:
         _note_state(engine, posted)
     return made
+
+
+def test(engine: Engine, provider: Provider, posting: Posting) -> tuple[Posted, ...]:
+    """Offer a study to the provider's test participants, once; costs nothing.
+
+    Raises:
+        UsageError: the provider has none.
+        ProviderError: the provider refused.
+    """
+    if not isinstance(provider, HasTestParticipants):
+        mend = "its sandbox is for that: leave --live out" if provider.has_sandbox else "open the study yourself"
+        raise UsageError(f"'{provider.name}' has no test participants: {mend}.")
+    (drafted,) = draft(engine, provider, posting)
+    if drafted.state != "draft":
+        raise UsageError(f"'{posting.study}' was offered to raters before: test a study of another name.")
+    with transaction(engine) as session:
+        study = find_study(session, posting.study)
+        token = ledger.request_token(study, "test")
+        copy = replace(posting, token=token)
+        _note_posting(session, study, provider, copy)
+        row = session.scalars(select(HitRow).where(HitRow.request_token == token)).one()
+        if row.provider_id is not None:
+            return (Posted(row.provider_id, token, "open", row.assignments, row.url),)
+    posted = replace(provider.test_study(posting), token=token)
+    _note_state(engine, posted)
+    return (posted,)
 
 
 def _launch_part(engine: Engine, provider: Provider, part: Posting) -> Posted:
@@ -132,29 +160,34 @@ def replace_rejected(engine: Engine, provider: Provider, posting: Posting, most:
     """Offer the places of rejected raters again, where the provider does not do so itself; may be repeated.
 
     They go into postings of their own, of at most ``most`` places: Mechanical Turk does not let a HIT of nine
-    assignments grow, and takes more for larger ones. Their money is what the rejections gave back.
+    assignments grow, and takes more for larger ones. Their money is what the rejections gave back, and whoever takes
+    them gets the slots of those who were rejected.
 
     Raises:
+        UsageError: the study was never launched.
         BudgetError, ProviderError: see :func:`launch`.
     """
     if provider.rejection_reopens:
         return ()
-    with reading(engine) as session:
+    if not _posted_ids(engine, provider, posting.study):
+        raise UsageError(f"'{posting.study}' was never launched on {provider.name}: launch it first.")
+    with transaction(engine) as session:
         study = find_study(session, posting.study)
+        places.reopen(session, study.id, rejected=True)
         rejected = session.scalars(
             select(PaymentRow.id).where(
                 PaymentRow.study_id == study.id, PaymentRow.provider_reference == ledger.RELEASED
             )
         ).all()
         offered: list[tuple[str, int]] = []
-        for number in count():  # those that were begun, finished or not
+        for number in itertools.count():  # those that were begun, finished or not
             token = ledger.request_token(study, "replacement", str(number))
             hit = session.scalar(select(HitRow).where(HitRow.request_token == token))
-            left = len(rejected) - sum(places for _, places in offered)
+            left = len(rejected) - sum(count for _, count in offered)
             if hit is None and left <= 0:
                 break
             offered.append((token, min(most, left) if hit is None else hit.assignments))
-    again = (replace(posting, token=token, places=places) for token, places in offered)
+    again = (replace(posting, token=token, places=count) for token, count in offered)
     return tuple(posted for part in again for posted in launch(engine, provider, part))
 
 
@@ -174,7 +207,10 @@ def close(engine: Engine, provider: Provider, study: str) -> tuple[Posted, ...]:
 
 
 def follow(engine: Engine, provider: Provider, study: str) -> Progress:
-    """Bring ``provider_state`` of every session up to what the provider says, and keep its raters from coming again."""
+    """Bring ``provider_state`` of every session up to what the provider says, and keep its raters from coming again.
+
+    Slots of raters whose places the provider offers to others are free again.
+    """
     counts: dict[str, int] = {}
     unknown = 0
     for posting_id in _posted_ids(engine, provider, study):
@@ -187,6 +223,9 @@ def follow(engine: Engine, provider: Provider, study: str) -> Progress:
             for submission in found:
                 counts[submission.state] = counts.get(submission.state, 0) + 1
                 unknown += not _note_submission(session, provider, submission, hit)
+    if provider.name != "local":
+        with transaction(engine) as session:
+            places.reopen(session, find_study(session, study).id, rejected=provider.rejection_reopens)
     return Progress(counts, unknown)
 
 

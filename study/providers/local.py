@@ -43,7 +43,7 @@ class LocalProvider:
 
     name = "local"
     has_sandbox = False
-    rejection_reopens = False
+    rejection_reopens = True
 
     def __init__(self, settings: ProviderSettings) -> None:
         if settings.engine is None:

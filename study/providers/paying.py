@@ -17,7 +17,8 @@ from recon.errors import InputError, OutcomeUnknownError, ProviderError, UsageEr
 from study import ledger
 from study.database import AssignmentRow, HitRow, PaymentRow, StudyRow, WorkerContactRow
 from study.engine import reading, transaction
-from study.providers.contract import Bonus, Cost
+from study.providers import places
+from study.providers.contract import AsksForReturns, Bonus, Cost
 from study.providers.launching import check_place
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def approve(engine: Engine, provider: Provider, assignment_id: int) -> None:
             _move(engine, rater.reward.token, "sent", "failed")
         raise
     _move(engine, rater.reward.token, "sent", "confirmed", rater.submission_id)
-    _note(engine, assignment_id, "approved")
+    with transaction(engine) as session:
+        session.get_one(AssignmentRow, assignment_id).provider_state = "approved"
 
 
 def reject(engine: Engine, provider: Provider, assignment_id: int, reason: str) -> None:
@@ -77,10 +79,30 @@ def reject(engine: Engine, provider: Provider, assignment_id: int, reason: str) 
         if row is not None and row.state in {"sent", "confirmed"}:
             raise InputError(f"session {assignment_id} was approved, or may have been, so it cannot be rejected.")
     provider.reject(rater.submission_id, reason)
-    if not provider.rejection_reopens:
-        with transaction(engine) as session:
+    with transaction(engine) as session:
+        session.get_one(AssignmentRow, assignment_id).provider_state = places.REJECTED
+        if provider.rejection_reopens:
+            places.reopen(session, rater.study_id, rejected=True)
+        else:
             ledger.release_reward(session, rater.study_id, assignment_id, rater.reward)
-    _note(engine, assignment_id, "rejected")
+
+
+def request_return(engine: Engine, provider: Provider, assignment_id: int, reason: str) -> None:
+    """Ask the rater of a session to give the work back, instead of rejecting it; asked once.
+
+    Raises:
+        UsageError: the provider has no such thing.
+        ProviderError: the provider refused.
+        InputError: the session is not one of this provider's, or it was paid.
+    """
+    if not isinstance(provider, AsksForReturns):
+        raise UsageError(f"'{provider.name}' cannot ask for work back: decide with 'mesoface study review'.")
+    rater = _read(engine, provider, assignment_id)
+    with reading(engine) as session:
+        row = ledger.find_payment(session, rater.reward.token)
+        if row is not None and row.state in {"sent", "confirmed"}:
+            raise InputError(f"session {assignment_id} was paid, or may have been: there is nothing to give back.")
+    provider.request_return(rater.submission_id, [reason])
 
 
 def pay_bonus(engine: Engine, provider: Provider, assignment_id: int, cents: int, reason: str, purpose: str) -> None:
@@ -202,7 +224,8 @@ def _share(session: Session, hit: HitRow) -> Cost:
     promise = ledger.find_payment(session, hit.request_token)
     if promise is None or promise.state == "failed":
         raise InputError("the money of this study was never set aside: launch it first.")
-    return Cost(promise.amount_cents // hit.assignments, promise.fee_cents // hit.assignments)
+    count = max(1, hit.assignments)  # a study of our own that was closed before anybody came keeps none
+    return Cost(promise.amount_cents // count, promise.fee_cents // count)
 
 
 def _bonuses(session: Session, assignment_id: int) -> int:
@@ -215,8 +238,3 @@ def _bonuses(session: Session, assignment_id: int) -> int:
 def _move(engine: Engine, token: str, before: str, after: str, reference: str | None = None) -> None:
     with transaction(engine) as session:
         ledger.move(session, token, before, after, reference)
-
-
-def _note(engine: Engine, assignment_id: int, provider_state: str) -> None:
-    with transaction(engine) as session:
-        session.get_one(AssignmentRow, assignment_id).provider_state = provider_state

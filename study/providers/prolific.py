@@ -218,7 +218,8 @@ class ProlificProvider:
         self._client.post(f"/submissions/{submission_id}/transition/", body, repeatable=True)
 
     def request_return(self, submission_id: str, reasons: Sequence[str]) -> None:
-        """Ask a rater to return the submission; nobody is paid, nobody is rejected, and the place is free again."""
+        """Ask a rater, once, to return the submission; the rater reads the reasons."""
+        require_live(self.name, self.live, "ask for a return")
         answer = self._client.get(f"/submissions/{submission_id}/")
         if submission_state(str(_field(answer, "status"))) == "returned" or answer.get("return_requested"):
             return

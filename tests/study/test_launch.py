@@ -33,12 +33,11 @@ from study.launching import (
     place_study,
     prepared_database,
     set_state,
-    shared_code,
     study_names,
     study_status,
 )
 from study.leases import take_slot
-from study.pseudonyms import secret_key
+from study.pseudonyms import secret_key, shared_code
 from study.server.app import create_app
 from study.specification import read_specification
 

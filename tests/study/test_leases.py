@@ -51,8 +51,6 @@ def test_renewed_released_and_finished_slots(database: Engine, study: int) -> No
         assert not renew_slot(first, LEASE, NOON + timedelta(hours=2))
         release_slot(second)
         finish_slot(third)
-        release_slot(third)
-        assert third.state == "done"
     assert [taken(database, study, NOON + timedelta(minutes=40)) for _ in range(2)] == [1, None]
     assert [taken(database, study, NOON + timedelta(hours=9)) for _ in range(3)] == [0, 1, None]
 
@@ -94,6 +92,7 @@ def test_no_slot_has_two_raters_whatever_happens(database: Engine, orders: list[
             elif order == "release":
                 release_slot(slot)
                 until.pop(number, None)
+                done.discard(number)
             else:
                 finish_slot(slot)
                 done.add(number)

@@ -369,8 +369,8 @@ def test_pay_as_a_user_types_it(database: Engine, database_url: str, capsys: pyt
             (unsure, "1.50"),
         ]
         assert [row["completion_code"] for row in rows] == [f"CODE{good}", f"CODE{unsure}"]
-    # Four places of 1.50 were set aside, and the reward of the rejected one came back.
-    assert "paid 0, rejected 0, not decided 0; confirmed USD 3.00 of USD 4.50 set aside, cap USD 10.00" in err
+    # Four places of 1.50 were set aside; the place of the rejected rater goes to another, with its money.
+    assert "paid 0, rejected 0, not decided 0; confirmed USD 3.00 of USD 6.00 set aside, cap USD 10.00" in err
 
 
 def test_pay_at_a_marketplace_as_a_user_types_it(
