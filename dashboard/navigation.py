@@ -8,6 +8,8 @@ from importlib import import_module
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from dashboard.trouble import told
+
 _PAGES = (
     ("compare", "Compare", ":material/grid_view:"),
     ("metrics", "Metrics", ":material/leaderboard:"),
@@ -30,7 +32,8 @@ def _shown(name: str) -> Callable[[], None]:
     """The page, imported when it is opened."""
 
     def page() -> None:
-        import_module(f"dashboard.screens.{name}").show()
+        with told("this page"):
+            import_module(f"dashboard.screens.{name}").show()
 
     page.__name__ = name
     return page

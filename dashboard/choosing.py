@@ -1,0 +1,78 @@
+"""Choosers that all pages share: which run, which protocol. The choice is in the URL, and stays when pages change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from dashboard.address import one_of, say
+from dashboard.catalogue import Run, runs
+from dashboard.settings import current
+from dashboard.trouble import tell
+from dashboard.wording import plain
+from recon.errors import InputError
+
+_KEPT = "chosen "
+
+
+def chosen_run(label: str = "Run") -> Run | None:
+    """Draws the chooser of runs into the present container; the run that is looked at.
+
+    None where there is nothing to look at; what to do about it has been said in the page then.
+    """
+    known = runs()
+    if not known:
+        _no_runs()
+        return None
+    # A run that can be shown comes before a broken one, however new that is.
+    default = next((name for name, run in known.items() if not run.problem), next(iter(known)))
+    name = kept_choice("run", list(known), default, label, lambda name: known[name].title)
+    run = known[name]
+    if run.problem:
+        tell(InputError(run.problem))
+        return None
+    return run
+
+
+def chosen_protocol(run: Run, label: str = "Protocol") -> str:
+    """Draws the chooser of the protocols of ``run`` into the present container; the one that is looked at."""
+    return kept_choice("protocol", run.protocols, run.protocols[0], label)
+
+
+def kept_choice(
+    name: str, options: Sequence[str], default: str, label: str, shown: Callable[[str], str] = str, width: int = 260
+) -> str:
+    """A select box whose choice is ``name=`` in the URL and is kept when another page is opened.
+
+    The address comes first, then what this visitor chose last, then ``default``.
+    """
+    kept = st.session_state.get(_KEPT + name)
+    choice = one_of(name, options, kept if kept in options else default)
+    st.session_state[_KEPT + name] = choice
+    if choice != default:
+        say(**{name: choice})
+    key = f"choose {name}"
+    st.session_state[key] = choice
+
+    def take() -> None:
+        chosen = st.session_state[_KEPT + name] = st.session_state[key]
+        say(**{name: chosen})
+
+    st.selectbox(label, options, format_func=shown, key=key, on_change=take, width=width)
+    return choice
+
+
+def _no_runs() -> None:
+    st.subheader("No runs yet")
+    st.markdown(
+        f"The folder *{plain(str(current().runs))}* holds no runs. A run reconstructs the people of a test set with "
+        "several methods and measures the results. Make one, and it appears here by itself:"
+    )
+    st.code("mesoface demo", language="bash")
+    st.caption("people that come with mesoface, in some minutes; no data of yours is needed")
+    st.code(
+        f"mesoface run --data folder=PHOTOGRAPHS --methods meso,pca,mirror --out {current().runs}/first",
+        language="bash",
+    )
+    st.caption("your own photographs, one a person; 'mesoface run --help' names all data sets and methods")
