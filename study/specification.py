@@ -205,7 +205,7 @@ class SpeedRule(Block):
 
 
 class SamenessRule(Block):
-    """Share of main trials with the rater's most frequent answer; no matter where gold was rightly answered otherwise."""
+    """Share of main trials with the rater's most frequent answer; waived where gold was rightly answered otherwise."""
 
     at_most: float = Field(default=0.95, gt=0, le=1, description="A larger share, and the rule strikes.")
     withholds: tuple[Withheld, ...] = Field(default=USE, description="What the rule withholds: use, pay or both.")

@@ -46,10 +46,11 @@ def measured(sessions: pd.DataFrame, trials: pd.DataFrame, fast_ms: int, further
         main (how many were answered), median_ms, fast, asked_ms (the median of the times below which a trial is fast),
         and how many had the commonest answer (same; gold trials with another right answer are otherwise), the same
         score on all scales (straight), and the commonest place (at_place, of which place) with the probabilities of
-        that by chance (same_chance, straight_chance, place_chance); median times of the first and the last third (first_ms,
-        last_ms); shares of answers of the first kind in both halves (early_kind, late_kind) with drift_chance; the
-        earliest other session of the same person that has answers (before, 0 for none), and the numbers of all sessions
-        with the same screen, its own among them (alike, a list). Counts are 0, other values NaN where there is nothing.
+        that by chance (same_chance, straight_chance, place_chance); median times of the first and the last third
+        (first_ms, last_ms); shares of answers of the first kind in both halves (early_kind, late_kind) with
+        drift_chance; the earliest other session of the same person that has answers (before, 0 for none), and the
+        numbers of all sessions with the same screen, its own among them (alike, a list). Counts are 0, other values
+        NaN where there is nothing.
     """
     import pandas as pd
 

@@ -35,6 +35,7 @@ from study.stimuli.catalogue import (
 )
 from study.stimuli.encoding import MEDIA_TYPES, encoded, encoder
 from study.stimuli.frame import averaged
+from study.stimuli.lot import drawn_people
 from study.stimuli.material import Material, Person, people_of
 from study.stimuli.order import StimuliOrder, sources_of
 
@@ -74,7 +75,7 @@ def build_stimuli(order: StimuliOrder, folder: Path, progress: Progress) -> tupl
     with locked(folder / MADE / "lock", f"'{folder}'"):
         for name in (PICTURES, MADE):  # what a build that was killed left
             remove_partials(folder / name)
-        people = people_of(order, sources)
+        people = drawn_people(order, people_of(order, sources))
         how = encoder(order.format, order.quality)
         total = len(people) * (len(order.shown) + order.gold)
         made: list[Stimulus] = []

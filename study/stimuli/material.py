@@ -104,7 +104,7 @@ class Person:
 
 
 def people_of(order: StimuliOrder, sources: Sequence[Source]) -> list[Person]:
-    """The subjects of an order, sorted by id."""
+    """The subjects of an order, before any lot, sorted by id."""
     everybody = {subject for source in sources for subject in source.subjects}
     return [_person_or_refusal(order, sources, subject) for subject in sorted(order.subjects or everybody)]
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from recon.data.protocols import parse_protocol
 from recon.errors import UsageError
 from recon.rendering.view_sets import FITTED
-from recon.runs.folder import ResultKey, RunFolder
+from recon.runs.folder import RunFolder
 from study.contract import PHOTOGRAPH, Composition
-from study.designs.balance import shuffled
 
 SMALLEST_SIDE, LARGEST_SIDE = 64, 2048
 LOWEST_QUALITY = 90
@@ -29,7 +28,8 @@ class StimuliOrder:
             written ``RUN/METHOD``, with the name of the run's folder.
         protocol: of the runs; one a study, because raters compare what was made from the same picture.
         subjects: ids; empty for all that any of the runs has, or as many of them as ``people`` says.
-        people: where no ``subjects`` are named, how many are drawn by lot, besides ``training_subjects``; None for all.
+        people: where no ``subjects`` are named, how many are drawn by lot (``study.stimuli.lot``), besides
+            ``training_subjects``; None for all.
         training_subjects: ids that are shown whatever the lot says.
         seed: of the lot.
         composition: whole faces, or the photograph's left half beside a right half of the condition.
@@ -125,7 +125,7 @@ class Source:
 
     Attributes:
         name: of the run's folder.
-        subjects: of the run, those who are asked for by number left in.
+        subjects: of the run.
         methods: condition → method, of the order's conditions that come from this run.
     """
 
@@ -158,30 +158,19 @@ def sources_of(order: StimuliOrder) -> tuple[Source, ...]:
         if subject not in people:
             raise UsageError(f"no run has a subject '{subject}'; they have {', '.join(sorted(people))}.")
     sources = tuple(Source(folder, name, tuple(config["subjects"]), chosen[name]) for folder, name, config in opened)
-    if order.subjects or order.people is None:
-        return sources
-    drawn = {*_drawn(order.people, order, sources), *order.training_subjects}
-    return tuple(replace(source, subjects=tuple(one for one in source.subjects if one in drawn)) for source in sources)
+    if order.people is not None and not order.subjects:
+        _check_enough(order.people, order, people)
+    return sources
 
 
-def _drawn(count: int, order: StimuliOrder, sources: tuple[Source, ...]) -> list[str]:
-    """Subjects by lot; those of whom a result is missing come last."""
-    having = sorted({subject for source in sources for subject in source.subjects} - {*order.training_subjects})
-    if len(having) < count:
+def _check_enough(count: int, order: StimuliOrder, people: set[str]) -> None:
+    having = len(people - {*order.training_subjects})
+    if having < count:
         besides = " besides those for training" if order.training_subjects else ""
         raise UsageError(
-            f"stimuli.people is {count}, and the runs have {len(having)} people{besides}: say a smaller number, or add "
+            f"stimuli.people is {count}, and the runs have {having} people{besides}: say a smaller number, or add "
             "people to a run."
         )
-    lot = shuffled(having, order.seed, "people")
-    return sorted(lot, key=lambda subject: not _is_finished(order, sources, subject))[:count]
-
-
-def _is_finished(order: StimuliOrder, sources: tuple[Source, ...], subject: str) -> bool:
-    protocol = parse_protocol(order.protocol).name
-    keys = [(one.folder, ResultKey(method, protocol, subject)) for one in sources for method in one.methods.values()]
-    fitted = any(one.folder.reference_record(subject, protocol) is not None for one in sources)
-    return fitted and all(folder.finished(key) is not None for folder, key in keys)
 
 
 def _conditions(order: StimuliOrder, runs: list[tuple[str, list[str]]]) -> dict[str, dict[str, str]]:

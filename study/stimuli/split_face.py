@@ -33,11 +33,7 @@ def right_half(frame: Frame, seam: float) -> Float:
     Raises:
         InputError: the head is turned so far that its halves cannot be compared.
     """
-    if frame.narrower < NARROWEST:
-        raise InputError(
-            "the head is turned too far for a split face: "
-            f"{frame.narrower:.0%} of the distance between its eyes lies on one side of its midline."
-        )
+    check_turned(frame)
     left, top, right, bottom = frame.box
     offset, slope = frame.midline
     # Pixel centres; the distance is taken across the line.
@@ -46,6 +42,19 @@ def right_half(frame: Frame, seam: float) -> Float:
     if seam == 0:
         return np.asarray(distance > 0, np.float32)
     return smooth(distance / (seam * frame.eyes) + 0.5)
+
+
+def check_turned(frame: Frame) -> None:
+    """That both halves of a face can be seen.
+
+    Raises:
+        InputError: the head is turned so far that its halves cannot be compared.
+    """
+    if frame.narrower < NARROWEST:
+        raise InputError(
+            "the head is turned too far for a split face: "
+            f"{frame.narrower:.0%} of the distance between its eyes lies on one side of its midline."
+        )
 
 
 def matching_gain(photograph: Float, rendering: Float, skin: NDArray[np.bool_], eyes: float) -> Float:

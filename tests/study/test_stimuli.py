@@ -27,6 +27,9 @@ from study.stimuli.catalogue import PICTURES, check_pictures, picture_of
 from study.stimuli.face import share_of_skin
 from study.stimuli.frame import area_weights, averaged, frame_of
 from study.stimuli.gold import STEPS, degraded
+from study.stimuli.lot import drawn_people
+from study.stimuli.material import people_of
+from study.stimuli.order import sources_of
 
 CONDITIONS = (PHOTOGRAPH, "alpha", "beta")
 
@@ -106,6 +109,45 @@ def test_people_are_drawn_by_lot(tmp_path: Path) -> None:
     for subject in ("s2", "s4"):
         (run.result(ResultKey("alpha", "identity", subject)) / "result.json").unlink()
     assert all(shown(people=3, seed=seed) == {"s1", "s3", "s5", "t1"} for seed in range(4))
+
+
+def test_only_people_who_can_be_shown_are_drawn(tmp_path: Path) -> None:
+    """A licence that forbids it, a face that is too small, a turned head, a view that is not drawn: not in the lot."""
+    run = study_runs.make_run(tmp_path / "run", subjects=tuple("abcdef"))
+
+    def set_licence(subject: str, licence: dict[str, Any]) -> None:
+        path = run.reference(subject) / "subject.json"
+        write_json(path, {**read_json(path), "licence": licence})
+
+    def set_landmarks(subject: str, points: np.ndarray) -> None:
+        path = run.judged(subject, "identity") / "reference.json"
+        record = read_json(path)
+        write_json(path, {**record, "fit": {**record["fit"], "landmarks": points.tolist()}})
+
+    set_licence("a", study_runs.UNKNOWN)
+    set_landmarks("b", 120 + 0.4 * (study_runs.landmarks() - 120))
+    set_landmarks("c", study_runs.landmarks(shift=25))
+    usual = {"conditions": ("alpha",), "composition": "split", "gold": False, "width": 96, "height": 120}
+
+    def drawn(**asked: Any) -> set[str]:
+        order = order_of(run, **{**usual, **asked})
+        return {person.subject for person in drawn_people(order, people_of(order, sources_of(order)))}
+
+    seeds = range(12)
+    assert all(drawn(people=3, seed=seed) == {"d", "e", "f"} for seed in seeds)
+    assert {"a"} < set.union(*(drawn(people=3, seed=seed, allow_restricted=True) for seed in seeds)) <= set("adef")
+    assert set.union(*(drawn(people=3, seed=seed, composition="single") for seed in seeds)) == set("cdef")
+    # Where they do not suffice the others come in, and what they lack is said.
+    order = order_of(run, **usual, people=5)
+    build(order, tmp_path / "study")
+    gaps = {gap.subject: gap.reason for gap in read_catalogue(tmp_path / "study").gaps}
+    assert len(gaps) == 2 and set(gaps) < set("abc")
+    assert drawn(people=1, training_subjects=("a",)) > {"a"}
+    views = run.result(ResultKey("alpha", "identity", "e")) / "views" / "gbuffer"
+    write_png(views / "studio.png", np.full((240, 192, 3), 0.5, np.float32))
+    write_json(views / "studio.json", {"files": file_hashes(views, ["studio.png"])})
+    whole = {"view": "gbuffer/studio", "composition": "single"}
+    assert all(drawn(people=1, seed=seed, **whole) == {"e"} for seed in seeds)
 
 
 def test_names_are_the_hash_of_the_bytes_and_say_nothing(run: RunFolder, tmp_path: Path) -> None:
