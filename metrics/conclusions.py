@@ -10,7 +10,7 @@ ranks follow from that (:func:`metrics.statistics.ranks_from_wins`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from metrics import METRICS, SET_METRICS, statistics
 from metrics.breakdown import attributes_of, fairness_gaps, groups_of
-from metrics.comparison import Comparison, Contrast, Estimate, Gap, Standing
+from metrics.comparison import Comparison, Contrast, Estimate, Gap, SettingChange, Standing
 from metrics.headline import COVERAGE, NEARLY_ALL, chosen_metrics, chosen_regions
-from metrics.results_state import results_state
+from metrics.results_state import ResultsState, results_state
 from metrics.rows import NOT_COMPUTED, WHOLE_SET
 from metrics.run_changes import recipe_notes, setting_changes
 from metrics.sensitivity import sensitivities
@@ -62,6 +62,25 @@ EVERYTHING = Selection()
 HEADLINE = Selection(headline=True)
 
 
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What is read before anything is concluded.
+
+    Attributes:
+        runs: names of the run folders, in the order given.
+        table: all their values.
+        state: results that are missing or not measured.
+        attributes: of each subject, recorded and derived.
+        settings: what else differs between the runs.
+    """
+
+    runs: tuple[str, ...]
+    table: ValueTable
+    state: ResultsState
+    attributes: Mapping[str, Mapping[str, str]]
+    settings: tuple[SettingChange, ...]
+
+
 def conclude(
     folders: Sequence[RunFolder], selection: Selection = EVERYTHING, by: str | None = None, *, contrasts: bool = True
 ) -> Comparison:
@@ -76,15 +95,36 @@ def conclude(
         UsageError: a folder is no run, a filter matches nothing, or no subject has the attribute.
         InputError: a run has not been measured, or its table cannot be read.
     """
+    return conclude_from(gather(folders), selection, by, contrasts=contrasts)
+
+
+def gather(folders: Sequence[RunFolder]) -> Gathered:
+    """What the conclusions on ``folders`` are drawn from, read once for as many selections as are wanted.
+
+    Raises:
+        UsageError: a folder is no run.
+        InputError: a run has not been measured, or its table cannot be read.
+    """
     labels = _labels(folders)
-    families = list(dict.fromkeys([*METRICS.names(), *SET_METRICS.names()]))
-    loaded = load_values(folders, labels, families)
-    state = results_state(folders, loaded)
-    attributes = attributes_of(folders, loaded)
-    table, notes = _selected(loaded, selection, set(families))
+    table = load_values(folders, labels, list(dict.fromkeys([*METRICS.names(), *SET_METRICS.names()])))
+    attributes = attributes_of(folders, table)
+    return Gathered(tuple(labels), table, results_state(folders, table), attributes, tuple(setting_changes(folders)))
+
+
+def conclude_from(
+    gathered: Gathered, selection: Selection = EVERYTHING, by: str | None = None, *, contrasts: bool = True
+) -> Comparison:
+    """:func:`conclude` on what was gathered before; nothing is read.
+
+    Raises:
+        UsageError: a filter matches nothing, or no subject has the attribute.
+    """
+    labels, state, attributes = gathered.runs, gathered.state, gathered.attributes
+    families = {*METRICS.names(), *SET_METRICS.names()}
+    table, notes = _selected(gathered.table, selection, families)
     if not table.places:
         gaps = (*state.gaps, *_gaps(table))
-        return Comparison(tuple(labels), (), (), (), (), gaps, state.notes, attributes)
+        return Comparison(labels, (), (), (), (), gaps, state.notes, attributes)
     everybody = _Contenders(table)
     groups = groups_of(attributes, table.subjects, by)
     standings: list[Standing] = []
@@ -102,7 +142,7 @@ def conclude(
     standings.sort(key=lambda one: order[replace(one.place, group="")] if by else 0)
     pairs.sort(key=lambda one: order[replace(one.place, group="")] if by else 0)
     return Comparison(
-        runs=tuple(labels),
+        runs=labels,
         methods=tuple(entry.label for entry in table.entries),
         protocols=tuple(dict.fromkeys(place.protocol for place in table.places)),
         standings=tuple(standings),
@@ -114,7 +154,7 @@ def conclude(
         fairness=tuple(fairness_gaps(everybody.losses, table, groups)) if by is not None else (),
         sensitivity=tuple(sensitivities(everybody.values, everybody.losses, table)),
         changes=tuple(everybody.contrasts(shared)) if shared else (),
-        settings=tuple(setting_changes(folders)),
+        settings=gathered.settings,
     )
 
 
@@ -375,4 +415,14 @@ def _all_pairs(methods: int) -> list[tuple[int, int]]:
     return list(combinations(range(methods), 2))
 
 
-__all__ = ["ALL", "EVERYTHING", "HEADLINE", "SIGNIFICANT", "Selection", "conclude"]
+__all__ = [
+    "ALL",
+    "EVERYTHING",
+    "HEADLINE",
+    "SIGNIFICANT",
+    "Gathered",
+    "Selection",
+    "conclude",
+    "conclude_from",
+    "gather",
+]
