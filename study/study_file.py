@@ -35,7 +35,16 @@ def read_model(path: Path, model: type[Model]) -> Model:
         InputError: the file cannot be read, is no YAML, or says something that the model does not allow; one sentence
             with the lines.
     """
-    root = _compose(path, _text(path))
+    return model_from_text(_text(path), path, model)
+
+
+def model_from_text(text: str, path: Path, model: type[Model]) -> Model:
+    """What ``text``, that is or will be the file ``path``, says as ``model``.
+
+    Raises:
+        InputError: as of :func:`read_model`.
+    """
+    root = _compose(path, text)
     try:
         content = json.dumps(_Constructor("").construct_document(root), default=str)
         return model.model_validate_json(content)

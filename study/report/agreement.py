@@ -92,7 +92,7 @@ def automatic_metrics(data: StudyData, page: Page, frame: pd.DataFrame, folder: 
     """
     key, title = "metrics", "Do automatic metrics say what people say"
     try:
-        values = _values(data, folder)
+        values = metric_values(data, folder)
         found = {
             what: metric_agreement(people, values, within=page in ("ranking", "choice"), resamples=RESAMPLES)
             for what, people in people_scores(page, frame).items()
@@ -107,7 +107,7 @@ def automatic_metrics(data: StudyData, page: Page, frame: pd.DataFrame, folder: 
     return Section(key, title, words, tuple(tables), tuple(_figure(what, one) for what, one in found.items()))
 
 
-def _values(data: StudyData, folder: Path | None) -> pd.DataFrame:
+def metric_values(data: StudyData, folder: Path | None) -> pd.DataFrame:
     """The frame *values* of all runs that the stimuli came from, under the study's names of conditions.
 
     Raises:
