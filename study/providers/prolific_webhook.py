@@ -23,6 +23,15 @@ OLDEST_SECONDS = 300
 """Older messages may be recordings that somebody plays back."""
 
 
+class SignatureError(InputError):
+    """A message that Prolific did not sign with our secret, or signed too long ago."""
+
+
+def is_expected() -> bool:
+    """Whether the environment holds a secret."""
+    return bool(os.environ.get(SECRET_VARIABLE, "").strip())
+
+
 def webhook_secret() -> str:
     """The secret of the environment.
 
@@ -50,20 +59,21 @@ def read_message(secret: str, headers: Mapping[str, str], body: bytes, now: floa
         now: seconds since 1970.
 
     Raises:
-        InputError: it is not signed, signed by another, too old, or no JSON object.
+        SignatureError: it is not signed, signed by another, or too old.
+        InputError: it is no JSON object.
     """
     given = {name.lower(): value for name, value in headers.items()}
     signature = given.get("x-prolific-request-signature", "")
     timestamp = given.get("x-prolific-request-timestamp", "")
     if not hmac.compare_digest(sign(secret, timestamp, body).encode(), signature.encode()):
-        raise InputError("a message that claims to be Prolific's is not signed with our secret.")
+        raise SignatureError("a message that claims to be Prolific's is not signed with our secret.")
     try:
         age = now - float(timestamp)
         message = json.loads(body)
     except ValueError as error:
         raise InputError("a message of Prolific is no JSON, or has no time.") from error
     if not abs(age) <= OLDEST_SECONDS:
-        raise InputError(f"a message of Prolific is {age:.0f} s old: it may have been played back.")
+        raise SignatureError(f"a message of Prolific is {age:.0f} s old: it may have been played back.")
     if not isinstance(message, dict):
         raise InputError("a message of Prolific is no JSON object.")
     return message
