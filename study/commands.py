@@ -10,7 +10,7 @@ import click
 from recon.command_options import json_option
 from study.database_commands import database
 from study.launch_commands import close, launch, pause, resume, status
-from study.provider_commands import ask_return, follow, settle
+from study.provider_commands import ask_return, follow, import_batch_command, settle
 from study.report_commands import report
 from study.review_commands import bonus, pay, review
 from study.server_commands import links, serve
@@ -175,6 +175,6 @@ def _power(found: Checked) -> str:
 
 for command in (
     stimuli, publish, simulate, launch, serve, links, status, follow, pause, resume, close, review, pay, bonus,
-    ask_return, settle, report, database,
+    ask_return, settle, import_batch_command, report, database,
 ):  # fmt: skip
     study.add_command(command)

@@ -1,8 +1,9 @@
-"""``mesoface study follow``, ``ask-return`` and ``settle``: how raters stand at a marketplace, and open ends."""
+"""``mesoface study follow``, ``ask-return``, ``settle`` and ``import-batch``: what marketplaces say of raters."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -51,6 +52,34 @@ def follow(name: str, live: bool, endpoint: str, db: str | None, as_json: bool) 
         click.echo(f"{state}\t{count}")
     if progress.unknown:
         click.echo(f"{progress.unknown} of them never reached our server")
+
+
+@click.command("import-batch")
+@click.argument("folder", metavar="STUDY", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("file", metavar="FILE.csv", type=click.Path(path_type=Path))
+@database_option
+@json_option
+def import_batch_command(folder: Path, file: Path, db: str | None, as_json: bool) -> None:
+    """Enter batch results of Mechanical Turk, FILE.csv, as answers to the study in the folder STUDY.
+
+    Pictures are named in the column Input.shown by their files' names; answers stand in Answer.choice, Answer.order, or
+    a column Answer.SCALE for every scale; of several trials a task, all with _1, _2 and so on. One worker is one rater.
+    All rows fit, or nothing is imported; the same file again adds nothing. Then review and report work as on any study;
+    what was rejected at Mechanical Turk is left out, and nobody is paid from here.
+    """
+    from dataclasses import asdict
+
+    from study.batch_import import import_batch
+    from study.launching import prepared_database
+
+    done = import_batch(prepared_database(db), folder, file)
+    if as_json:
+        click.echo(json.dumps(asdict(done), indent=2))
+        return
+    click.echo(
+        f"{done.study}: {done.answers} answers, {done.raters} new raters; {done.known} answers were there, "
+        f"{done.rejected} rejected rows left out"
+    )
 
 
 @click.command("ask-return")

@@ -1,8 +1,9 @@
 """Pay what was decided: every session with *pay* and no reward yet is approved, every one decided against is rejected.
 
-A session without a decision is left alone: it is neither paid nor rejected by default. One that was not handed in is
-left alone too. Every step may be killed and run again: marketplaces take a second approval for the first, and the
-ledger (``study.ledger``) holds what may have happened. Model raters are never paid.
+A session without a decision is left alone: it is neither paid nor rejected by default. So are one that was not handed
+in, and one that was imported, whose rater was paid elsewhere. Every step may be killed and run again: marketplaces take
+a second approval for the first, and the ledger (``study.ledger``) holds what may have happened. Model raters are never
+paid.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 from recon.errors import InputError, OutcomeUnknownError, UsageError
 from recon.progress import Progress, no_progress
 from study import ledger
+from study.batch_import import IMPORTED
 from study.database import AssignmentRow, HitRow, ParticipantRow, PaymentRow, StudyRow
 from study.engine import reading, require_schema, transaction
 from study.providers import launching, paying
@@ -124,6 +126,7 @@ def _handed_in(session: Session, study_id: int) -> list[tuple[AssignmentRow, str
         select(AssignmentRow, ParticipantRow.pseudonym)
         .join(ParticipantRow, ParticipantRow.id == AssignmentRow.participant_id)
         .where(AssignmentRow.study_id == study_id, AssignmentRow.state == SUBMITTED, ~ParticipantRow.simulated)
+        .where(AssignmentRow.consent_version != IMPORTED)
         .order_by(AssignmentRow.id)
     )
     return [(assignment, pseudonym) for assignment, pseudonym in rows]

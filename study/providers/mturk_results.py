@@ -1,7 +1,8 @@
 """Batch results of Mechanical Turk, as its requester page let one download them: one row of CSV an assignment.
 
 Columns ``HITId``, ``AssignmentId``, ``WorkerId``, ``AssignmentStatus``, ``WorkTimeInSeconds``; ``Input.NAME`` is what
-the task was given, ``Answer.NAME`` what the worker answered. Downloads outlive the marketplace.
+the task was given, ``Answer.NAME`` what the worker answered; ``study.batch_trials`` says what that means to a study.
+Downloads outlive the marketplace.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ class BatchResult:
     """One assignment of a batch.
 
     Attributes:
+        row: of the file; its first line is 1.
         submission: who, what and how it was decided; the worker's id is personal.
         seconds: at work; None where the file does not say.
         inputs, answers: by name, without the prefix.
     """
 
+    row: int
     submission: Submission
     seconds: float | None
     inputs: dict[str, str] = field(default_factory=dict)
@@ -69,6 +72,7 @@ def _read_row(path: Path, number: int, row: dict[str | None, str | None]) -> Bat
             f"row {number} of '{path}' calls an assignment '{status}'; known: {', '.join(SUBMISSION_STATES)}."
         )
     return BatchResult(
+        row=number,
         submission=Submission(
             provider_id=values["AssignmentId"],
             posting_id=values["HITId"],
