@@ -348,8 +348,8 @@ def measure(console: Console, wanted: str, options: argparse.Namespace) -> bool:
         f"{sum(ledger.statuses.values())} requests, {len(ledger.seconds['answer']) / options.seconds:.1f} answers a "
         f"second, {ledger.finished} sessions finished; 5xx or broken: {failures}; 429: {ledger.statuses[429]}\n"
         f"{len(ledger.acknowledged)} answers acknowledged, of these {lost} lost and {twice} twice\n"
-        f"processor seconds of {length:g}: server {after[1] - before[1]:.1f} ({workers} worker{'s' * (workers > 1)}; PostgreSQL's "
-        f"own not counted), load generator {after[0] - before[0]:.1f}; load average before: {busy:.1f} on "
+        f"processor seconds of {length:g}: server {after[1] - before[1]:.1f} (workers: {workers}; PostgreSQL's own "
+        f"not counted), load generator {after[0] - before[0]:.1f}; load average before: {busy:.1f} on "
         f"{os.cpu_count()} processors; one flush to the disk: median {flush[0]:.1f} ms, p99 {flush[1]:.1f} ms\n"
         f"p99 of all but pictures {slowest:.0f} ms, goal {GOALS_MS[system]:.0f} ms: {'met' if met else 'NOT MET'}\n"
     )

@@ -6,7 +6,8 @@ with its own (the store then reports the SHA-256 of the parts' digests, ``<base6
 "Checking object integrity"). What is there with the same checksum and headers is not sent again, so an upload that was
 cut off continues. A name never means another picture: caches may keep it for ever.
 
-``published.json`` in the study folder says where the pictures are; :func:`addresses` makes of it what a page loads.
+``published.json`` in the study folder says where the pictures are; :class:`PublishedPictures` makes of it what pages
+load.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import ipaddress
+import math
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +50,8 @@ PART = 8 * 1024 * 1024
 CACHE_CONTROL = "public, max-age=31536000, immutable"
 LONGEST = 7 * 24 * 3600
 """Seconds for which an address can be signed (Signature Version 4)."""
+RENEWED = 3600
+"""Seconds after which an address is signed anew for the next who asks."""
 
 _AT_ONCE = 8
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -193,27 +198,55 @@ def _all(carry_out: Any, files: Sequence[tuple[str, Stimulus]], progress: Progre
     return sent, kept
 
 
-def addresses(folder: Path, seconds: int = LONGEST) -> dict[str, str]:
-    """sha256 → address, of every stimulus that was published; presigned ones work for ``seconds``.
+class PublishedPictures:
+    """Where pages load the pictures of a study that was published; safe to use from many threads.
+
+    Presigned addresses are signed when they are asked for, and anew after :data:`RENEWED` seconds, so that every page
+    gets addresses that outlast its session. They end early with credentials that do.
+
+    Args:
+        folder: of the study.
+        seconds: for which an address is signed.
+        clock: seconds of a steady clock.
+
+    Attributes:
+        files: names of the pictures that were published.
+        origin: of all addresses, ``https://host``.
 
     Raises:
         InputError: nothing was published.
         UsageError: ``seconds`` out of range, or no credentials to sign with.
     """
-    path = folder / RECORD
-    if not path.is_file():
-        raise InputError(f"'{folder}' was not published: 'mesoface study publish' does it.")
-    if not 1 <= seconds <= LONGEST:
-        raise UsageError(f"addresses cannot be signed for {seconds} seconds: at most {LONGEST}, a week.")
-    record = read_json(path)
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise InputError(f"'{path}' is not of the format that this mesoface reads ({FORMAT}): publish again.")
-    place = Destination(record["bucket"], record["prefix"], record["endpoint"], record["access"], record["base"])
-    if place.access == "public":
-        begin = _public(place, record["region"])
-        return {name.partition(".")[0]: f"{begin}{name}" for name in record["files"]}
-    client = _client(place, record["region"])
-    return {name.partition(".")[0]: _signed(client, place, name, seconds) for name in record["files"]}
+
+    def __init__(self, folder: Path, seconds: int = LONGEST, clock: Callable[[], float] = time.monotonic) -> None:
+        path = folder / RECORD
+        if not path.is_file():
+            raise InputError(f"'{folder}' was not published: 'mesoface study publish' does it.")
+        if not 1 <= seconds <= LONGEST:
+            raise UsageError(f"addresses cannot be signed for {seconds} seconds: at most {LONGEST}, a week.")
+        record = read_json(path)
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise InputError(f"'{path}' is not of the format that this mesoface reads ({FORMAT}): publish again.")
+        self._place = Destination(
+            record["bucket"], record["prefix"], record["endpoint"], record["access"], record["base"]
+        )
+        self._region, self._seconds, self._clock = record["region"], seconds, clock
+        self._client = _client(self._place, self._region) if self._place.access == "presigned" else None
+        self._signed: dict[str, tuple[float, str]] = {}
+        self.files = frozenset(record["files"])
+        parts = urlsplit(self.address(min(self.files)))
+        self.origin = f"{parts.scheme}://{parts.netloc}"
+
+    def address(self, name: str) -> str:
+        """What a page loads the picture called ``name`` from."""
+        if self._client is None:
+            return f"{_public(self._place, self._region)}{name}"
+        at = self._clock()
+        since, signed = self._signed.get(name, (-math.inf, ""))
+        if at - since >= min(RENEWED, self._seconds / 2):
+            signed = _signed(self._client, self._place, name, self._seconds)
+            self._signed[name] = at, signed
+        return signed
 
 
 def _signed(client: Any, place: Destination, name: str, seconds: int) -> str:

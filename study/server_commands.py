@@ -25,11 +25,13 @@ folder_argument = click.argument(
     help="Processes; default: one a processor (at most 8) on PostgreSQL, one on SQLite.",
 )
 @click.option("--kiosk", is_flag=True, help="One screen for one rater after another; nothing is left for the next.")
-@click.option("--completion-code", default="", help="For all raters, as Prolific wants it; default: one for each.")
+@click.option("--completion-code", default="", help="For all raters; default: Prolific's of 'launch', else one each.")
 @click.option("--screen-out-code", default="", help="For raters whose screen will not do.")
-@click.option("--stimuli-url", default="", metavar="URL", help="Where 'mesoface study publish' put the pictures.")
+@click.option("--stimuli-url", default="", metavar="URL", help="What addresses of the pictures begin with, elsewhere.")
+@click.option("--published", is_flag=True, help="Pages load the pictures from where 'mesoface study publish' put them.")
 @click.option("--embedded-by", default="", metavar="ORIGIN,…", help="Sites that may show the page in a frame.")
 @click.option("--proxies", default="", metavar="ADDRESS,…", help="Proxies whose word on senders' addresses is taken.")
+@click.option("--endpoint", default="", metavar="URL", help="Of Prolific's interface, if not its own.")
 def serve(
     folder: Path,
     db: str | None,
@@ -40,18 +42,23 @@ def serve(
     completion_code: str,
     screen_out_code: str,
     stimuli_url: str,
+    published: bool,
     embedded_by: str,
     proxies: str,
+    endpoint: str,
 ) -> None:
     """Let raters answer the study in the folder STUDY, until Ctrl-C.
 
     The study is entered into the database when it is served first. The log goes to the error stream, a JSON object a
     line, and tells nothing of who a rater is. Before people elsewhere are asked, put a proxy with https in front.
+    Where PROLIFIC_WEBHOOK_SECRET is set, Prolific's messages are taken at /api/prolific.
     """
     from study.server.process import Serving
     from study.server.process import serve as serve_until_told
 
-    serving = Serving(str(folder), db, completion_code, screen_out_code, stimuli_url, kiosk, names(embedded_by))
+    serving = Serving(
+        str(folder), db, completion_code, screen_out_code, stimuli_url, published, kiosk, names(embedded_by), endpoint
+    )
     click.echo(f"serving '{folder}' at http://{host}:{port}/; Ctrl-C ends it", err=True)
     serve_until_told(serving, host, port, workers, proxies)
 

@@ -117,7 +117,7 @@ def _host(engine: Engine, folder: Path, settings: ServerSettings) -> Host:
         host = Host(engine, settings, study.id, study.simulated, stimuli, key, threading.Lock())
     if not stimuli:
         raise InputError(f"the study '{settings.study}' has no stimuli: make them first.")
-    if not settings.stimuli_url:
+    if settings.pictures is None:
         for stimulus in stimuli.values():
             path = picture_of(folder, stimulus)
             if not path.is_file():
@@ -157,7 +157,9 @@ def _add_errors(app: FastAPI) -> None:
 
     async def invalid(_request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        places = sorted({".".join(str(part) for part in item["loc"][:2]) for item in error.errors()})
+        # The name of a field that is not known is the sender's.
+        known = (item["loc"][: 1 if item["type"] == "extra_forbidden" else 2] for item in error.errors())
+        places = sorted({".".join(map(str, place)) for place in known})
         return _refuse(422, f"this request is not understood ({', '.join(places)}): load the page again."[:300])
 
     async def http(_request: Request, error: Exception) -> Response:

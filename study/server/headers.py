@@ -6,8 +6,6 @@ were published, no inline code. Only the configured marketplace may embed the pa
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,9 +16,8 @@ from study.server.settings import ServerSettings
 def content_security_policy(settings: ServerSettings) -> str:
     """The policy of every response."""
     pictures = ["'self'"]
-    if settings.stimuli_url:
-        address = urlsplit(settings.stimuli_url)
-        pictures.append(f"{address.scheme}://{address.netloc}")
+    if settings.pictures is not None:
+        pictures.append(settings.pictures.origin)
     rules = {
         "default-src": ["'none'"],
         "script-src": ["'self'"],

@@ -19,14 +19,17 @@ from fastapi import FastAPI
 from recon.errors import InputError, UsageError
 from study.engine import open_database, require_schema
 from study.hosting import server_settings
-from study.pseudonyms import secret_key
+from study.providers import prolific_webhook
+from study.pseudonyms import COMPLETED, SCREENED, secret_key, shared_code
 from study.server.app import create_app
 from study.server.arrivals import FRAME_ANCESTORS, PROVIDERS
 from study.server.journal import write_journal
 from study.server.registration import enter_study
-from study.server.settings import ServerSettings
+from study.server.settings import AddressBefore, PictureStore, ServerSettings
+from study.server.webhook import add_webhook
 from study.specification import Specification, read_specification
 from study.stimuli import read_catalogue
+from study.stimuli.catalogue import file_name
 
 _VARIABLE = "MESOFACE_STUDY_SERVED"
 # By default: each has its own connections to the database, of which a PostgreSQL takes 100 unless it is told otherwise.
@@ -40,8 +43,11 @@ class Serving:
     Attributes:
         folder: of the study, with ``study.yaml``, ``stimuli.json`` and ``stimuli/``.
         database: URL; None for the default.
-        completion_code, screen_out_code, stimuli_url, kiosk: as in ``ServerSettings``.
+        completion_code, screen_out_code, kiosk: as in ``ServerSettings``.
+        stimuli_url: what addresses of the pictures begin with; empty to serve them from the folder.
+        published: whether pages load the pictures from where ``study publish`` put them.
         embedded_by: origins that may embed the page, besides the provider's own.
+        endpoint: of Prolific's interface, if not its own.
     """
 
     folder: str
@@ -49,8 +55,10 @@ class Serving:
     completion_code: str = ""
     screen_out_code: str = ""
     stimuli_url: str = ""
+    published: bool = False
     kiosk: bool = False
     embedded_by: tuple[str, ...] = ()
+    endpoint: str = ""
 
 
 def settings_of(serving: Serving, specification: Specification) -> ServerSettings:
@@ -62,21 +70,36 @@ def settings_of(serving: Serving, specification: Specification) -> ServerSetting
     provider = specification.payment.provider
     if provider not in PROVIDERS:
         raise UsageError(f"raters of '{provider}' cannot be served: known are {', '.join(PROVIDERS)}.")
-    if provider == "prolific" and not serving.completion_code:
-        raise UsageError("raters of Prolific need the code that Prolific knows: give --completion-code.")
     if serving.kiosk and provider != "local":
         raise UsageError(f"a kiosk is for raters of 'local'; this study's come from '{provider}'.")
     key, of_all = secret_key(), provider == "prolific"  # whose raters hand in the codes that 'study launch' told it
-    if serving.stimuli_url and not serving.stimuli_url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
-        raise UsageError(f"'{serving.stimuli_url}' is no place for pictures: give an https address.")
     return replace(
-        server_settings(specification, secret_key()),
-        completion_code=serving.completion_code,
-        screen_out_code=serving.screen_out_code,
-        stimuli_url=serving.stimuli_url,
+        server_settings(specification, key),
+        completion_code=serving.completion_code or (shared_code(key, specification.name, COMPLETED) if of_all else ""),
+        screen_out_code=serving.screen_out_code or (shared_code(key, specification.name, SCREENED) if of_all else ""),
+        pictures=_pictures(serving),
         kiosk=serving.kiosk,
         frame_ancestors=(*FRAME_ANCESTORS.get(provider, ()), *serving.embedded_by),
     )
+
+
+def _pictures(serving: Serving) -> PictureStore | None:
+    if serving.published and serving.stimuli_url:
+        raise UsageError("--published and --stimuli-url both say where the pictures are: give one of them.")
+    if serving.published:
+        from study.publishing import PublishedPictures
+
+        store = PublishedPictures(Path(serving.folder))
+        lacking = {file_name(one) for one in read_catalogue(Path(serving.folder)).stimuli} - store.files
+        if lacking:
+            raise InputError(
+                f"'{serving.folder}' was published before it had {len(lacking)} of its pictures: run 'mesoface study "
+                "publish' again."
+            )
+        return store
+    if serving.stimuli_url and not serving.stimuli_url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+        raise UsageError(f"'{serving.stimuli_url}' is no place for pictures: give an https address.")
+    return AddressBefore(serving.stimuli_url) if serving.stimuli_url else None
 
 
 def prepare(serving: Serving) -> FastAPI:
@@ -94,7 +117,10 @@ def prepare(serving: Serving) -> FastAPI:
     require_schema(engine)
     payment = specification.payment
     enter_study(engine, settings, specification.record(), stimuli, currency=payment.currency, cap_cents=payment.cap)
-    return create_app(engine, folder, settings)
+    app = create_app(engine, folder, settings)
+    if settings.provider == "prolific" and prolific_webhook.is_expected():
+        add_webhook(app, engine, specification.name, serving.endpoint)
+    return app
 
 
 def default_workers(database: str | None) -> int:
@@ -118,9 +144,9 @@ def _processors() -> int:
 
 def serve(serving: Serving, host: str, port: int, workers: int | None, proxies: str) -> None:
     """Serve until the process is told to end; requests that are under way are finished.
-        workers: processes; None for :func:`default_workers`.
 
     Args:
+        workers: processes; None for :func:`default_workers`.
         proxies: addresses of proxies whose word on a sender's address is taken, separated by commas.
 
     Raises:
@@ -139,6 +165,8 @@ def serve(serving: Serving, host: str, port: int, workers: int | None, proxies: 
         "forwarded_allow_ips": proxies,
         "timeout_keep_alive": 30,
         "timeout_graceful_shutdown": 10,
+    }
+    write_journal()
     wanted = workers or default_workers(serving.database)
     with _ended_by_a_signal() as told:
         try:
@@ -171,8 +199,6 @@ def _ended_by_a_signal() -> Iterator[list[int]]:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, end)
-    }
-    write_journal()
     try:
         yield told
     finally:

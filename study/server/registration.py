@@ -16,6 +16,7 @@ from study.database import StimulusRow, StudyRow, now
 from study.engine import transaction
 from study.leases import add_slots
 from study.server.settings import ServerSettings
+from study.specification import specification_from
 
 
 def enter_study(
@@ -85,13 +86,24 @@ def _row(study_id: int, stimulus: Stimulus) -> StimulusRow:
 def require_same_file(study: StudyRow, digest: str) -> None:
     """Answers to one study file must not be mixed with answers to another.
 
+    A later mesoface may know more fields than the one that entered the study: a file says the same when it does with
+    their defaults.
+
     Raises:
         InputError: ``digest`` is not the sha256 of the study file that ``study`` was entered with.
     """
-    if study.specification_sha256 != digest:
+    if digest not in (study.specification_sha256, _as_read_now(study)):
         raise InputError(
             f"the study '{study.name}' was entered with another study file: give the changed one another name."
         )
+
+
+def _as_read_now(study: StudyRow) -> str:
+    """sha256 of the stored study file with the fields that this mesoface knows; empty where it cannot read it."""
+    try:
+        return specification_from(study.specification).sha256()
+    except InputError:
+        return ""
 
 
 def _same(rows: Sequence[StimulusRow], study: StudyRow, digest: str, stimuli: Sequence[Stimulus]) -> None:

@@ -21,7 +21,8 @@ def screen_problems(measured: Screen, required: ScreenRequirements) -> list[str]
     if window[0] < needed[0] or window[1] < needed[1]:
         problems.append(
             f"The window is {measured.viewport_width} × {measured.viewport_height} pixels; it must have at least "
-            f"{required.width} × {required.height}. Make it larger, or zoom out."
+            f"{required.width} × {required.height}. "
+            + ("Take a device with a larger screen." if measured.touch else "Make it larger, or zoom out.")
         )
     if measured.colour_depth < required.colour_depth:
         problems.append(

@@ -388,5 +388,6 @@ def _shown(host: Host, row: TrialRow) -> ShownTrial:
 
 def _picture(host: Host, sha256: str) -> Picture:
     stimulus = host.stimuli[sha256]
-    base = host.settings.stimuli_url.rstrip("/") if host.settings.stimuli_url else "stimuli"
-    return Picture(url=f"{base}/{file_name(stimulus)}", width=stimulus.width, height=stimulus.height)
+    name, store = file_name(stimulus), host.settings.pictures
+    address = f"stimuli/{name}" if store is None else store.address(name)
+    return Picture(url=address, width=stimulus.width, height=stimulus.height)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
+from urllib.parse import urlsplit
 
 from study.contract import Design, DesignSettings
 
@@ -94,6 +96,38 @@ class Limits:
     body_bytes: int = 32_768
 
 
+class PictureStore(Protocol):
+    """Where pages load pictures from, if not from this server; used from many threads."""
+
+    @property
+    def origin(self) -> str:
+        """Of all addresses, ``https://host``: the one from which the page may load pictures besides its own."""
+
+    def address(self, name: str) -> str:
+        """What a page loads the picture called ``name`` from, good for as long as a session."""
+
+
+@dataclass(frozen=True)
+class AddressBefore:
+    """Pictures whose addresses are one text and their names.
+
+    Attributes:
+        base: the text, ``https://…/stimuli``.
+    """
+
+    base: str
+
+    @property
+    def origin(self) -> str:
+        """Of all addresses."""
+        parts = urlsplit(self.base)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def address(self, name: str) -> str:
+        """Of the picture called ``name``."""
+        return f"{self.base.rstrip('/')}/{name}"
+
+
 @dataclass(frozen=True)
 class ServerSettings:
     """One study, as it is served.
@@ -109,7 +143,7 @@ class ServerSettings:
         completion_code: one for all raters (Prolific); empty for a code of each rater's own.
         screen_out_code: for raters whose screen will not do; may be empty.
         frame_ancestors: origins that may embed the page; none, and nobody may.
-        stimuli_url: where the pictures were published (``https://…/stimuli/``); empty to serve them from the folder.
+        pictures: where they were published; None to serve them from the folder.
         kiosk: the same screen serves one rater after another; nothing of one may be left for the next.
         lease: how long a slot is kept for a rater who is silent.
         session_life: how long a token is good for.
@@ -126,7 +160,7 @@ class ServerSettings:
     completion_code: str = ""
     screen_out_code: str = ""
     frame_ancestors: tuple[str, ...] = ()
-    stimuli_url: str = ""
+    pictures: PictureStore | None = None
     kiosk: bool = False
     lease: timedelta = timedelta(hours=1)
     session_life: timedelta = timedelta(days=2)

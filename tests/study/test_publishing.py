@@ -22,7 +22,7 @@ from recon.errors import InputError, StorageError, UsageError
 from recon.progress import no_progress
 from recon.storage import read_json, write_json
 from study.contract import PHOTOGRAPH
-from study.publishing import PART, Destination, addresses, checksum, destination, publish
+from study.publishing import PART, Destination, PublishedPictures, checksum, destination, publish
 from study.stimuli import StimuliOrder, build_stimuli, read_catalogue
 from study.stimuli.catalogue import PICTURES, picture_of
 
@@ -160,9 +160,15 @@ def test_checksum_of_parts() -> None:
     assert base64.b64decode(checksum(b"")).hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
+def addresses(study: Path, seconds: int = 600) -> dict[str, str]:
+    """sha256 → address, of every picture."""
+    pictures = PublishedPictures(study, seconds)
+    return {name.partition(".")[0]: pictures.address(name) for name in pictures.files}
+
+
 def test_signed_addresses_give_the_pictures(store: Any, study: Path) -> None:
     sent(study)
-    found = addresses(study, 600)
+    found = addresses(study)
     for stimulus in read_catalogue(study).stimuli:
         address = found[stimulus.sha256]
         assert "X-Amz-Expires=600" in address and "X-Amz-Signature=" in address
@@ -172,6 +178,30 @@ def test_signed_addresses_give_the_pictures(store: Any, study: Path) -> None:
         assert answer.headers["Content-Type"] == "image/webp"
     with pytest.raises(UsageError, match="at most 604800, a week"):
         addresses(study, 604801)
+
+
+def test_addresses_are_signed_anew_long_before_they_end(store: Any, study: Path) -> None:
+    """Each page gets addresses of at least six days, and a session ends after two."""
+    from botocore.auth import SigV4QueryAuth
+
+    sent(study)
+    clock = itertools.count(0, 1500)  # 25 minutes between requests
+    pictures = PublishedPictures(study, clock=lambda: next(clock))
+    signed = 0
+    inner = SigV4QueryAuth.add_auth
+
+    def counting(self: Any, request: Any) -> None:
+        nonlocal signed
+        signed += 1
+        inner(self, request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SigV4QueryAuth, "add_auth", counting)
+        name = max(pictures.files)
+        found = [pictures.address(name) for _ in range(7)]
+    assert signed == 3  # at the first request, and whenever an hour is over
+    assert all("X-Amz-Expires=604800" in address for address in found)
+    assert pictures.origin == f"https://{BUCKET}.s3.amazonaws.com" and found[0].startswith(pictures.origin + "/")
 
 
 @pytest.mark.parametrize(
@@ -301,3 +331,39 @@ def test_the_command(store: Any, study: Path) -> None:
     assert (done["sent"], len(done["kept"]), done["bytes"], done["address"]) == ([], 8, 0, "")
     words = said("--live", "--access", "public", "--base", "https://cdn.example")
     assert "public addresses begin with https://cdn.example/x/\n" in words
+
+
+STUDY_FILE = """
+name: trial
+title: Which?
+design: ranking
+conditions: [photograph, alpha, beta]
+raters: 2
+seed: 1
+stimuli: {{runs: [{run}], width: 96, height: 120}}
+trials: {{main: 1}}
+consent: {{version: "1", text: I agree}}
+payment: {{reward: 0, cap: 0}}
+"""
+
+
+def test_stimuli_can_be_published_as_they_are_made(store: Any, tmp_path: Path) -> None:
+    from study.stimuli_commands import stimuli as command
+
+    run = study_runs.make_run(tmp_path / "first")
+    (tmp_path / "study.yaml").write_text(STUDY_FILE.format(run=run.path))
+
+    def done(*words: str) -> Any:
+        return CliRunner().invoke(command, [str(tmp_path), "--quiet", "--publish", *words], standalone_mode=False)
+
+    for mistake in (("s3://Pictures/x", "--live"), (f"s3://{BUCKET}/x",)):
+        assert isinstance(done(*mistake).exception, UsageError)
+        assert not (tmp_path / "stimuli.json").exists() and keys(store) == set()  # said before the work
+    first = done(f"s3://{BUCKET}/x", "--live", "--json")
+    assert first.exception is None
+    made = json.loads(first.stdout)
+    assert (made["stimuli"], len(made["published"]["sent"]), made["published"]["kept"]) == (8, 8, [])
+    pictures = PublishedPictures(tmp_path)
+    assert pictures.files == {path.name for path in (tmp_path / PICTURES).iterdir()} and len(keys(store)) == 8
+    again = json.loads(done(f"s3://{BUCKET}/x", "--live", "--json").stdout)["published"]
+    assert (again["sent"], len(again["kept"])) == ([], 8)

@@ -8,19 +8,20 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import Engine, select
-from study_hosting import host_study, served, settings_for
+from study_hosting import host_study, make_stimuli, served, settings_for
 
 from study.database import AssignmentRow, ResponseRow, TrialRow
 from study.engine import open_database, reading, upgrade
 from study.server.settings import ServerSettings
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, FrameLocator, Page
+    from playwright.sync_api import Browser, FrameLocator, Page, Route
 
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 640}
@@ -235,6 +236,124 @@ def fits(page: Page) -> None:
     for viewport in (ZOOMED, PHONE):
         page.set_viewport_size(viewport)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), viewport
+
+
+def no_barriers(page: Page) -> None:
+    """Axe finds nothing against WCAG 2.2, nor against what it calls best practice."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs 'axe-playwright-python'")
+    found = axe.Axe().run(page).response
+    assert len(found["passes"]) > 15
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]] == []
+
+
+def answer_by_pointing(page: Page, index: int) -> None:
+    """Whatever the trial is."""
+    for control in ("#answers button[data-value]", ".picture-button"):
+        if page.locator(control).count():
+            page.locator(control).nth(index % 2).click()
+            return
+    if page.locator("#scales").count():
+        for scale in page.locator("#scales fieldset").all():
+            scale.locator("label").nth(index % 5).click()
+        page.locator("#scales button").click()
+        return
+    page.locator(".entry").nth(1).locator("[data-act=back]").click()
+    page.locator("#confirm-order").click()
+
+
+@pytest.mark.parametrize("screen", [DESK, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("design", ["split-face", "ranking", "pairwise", "acr"])
+def test_from_consent_to_debrief_without_barriers(
+    browser: Browser, engine: Engine, tmp_path: Path, design: str, screen: dict[str, int]
+) -> None:
+    touch = {"has_touch": True, "is_mobile": True} if screen is PHONE else {}
+    with (
+        site(engine, tmp_path, settings_for(design, training=1)) as address,
+        opened(browser, screen, **touch) as page,
+    ):
+        page.goto(address)
+        for stage, button in (("consent", "agree-button"), ("screen", "screen-go"), ("instructions", "begin")):
+            shows(page, stage)
+            no_barriers(page)
+            if stage == "consent":
+                page.locator("#agree").check()
+            page.locator(f"#{button}").click()
+        total = None
+        for index in range(20):
+            page.wait_for_function(
+                "index => document.body.dataset.shows === 'done' ||"
+                " document.getElementById('trial').dataset.shown === String(index)",
+                arg=index,
+            )
+            if page.locator("#done").is_visible():
+                total = index
+                break
+            if index < 2:
+                no_barriers(page)
+            answer_by_pointing(page, index)
+            if index == 0:
+                page.locator("#feedback").wait_for(state="visible")
+                no_barriers(page)
+                page.locator("#feedback-next").click()
+        no_barriers(page)
+        assert len(answers(engine)) == total and page.locator("#done .code").inner_text()
+
+
+def test_the_judged_picture_and_its_photograph_are_seen_at_once(
+    browser: Browser, engine: Engine, tmp_path: Path
+) -> None:
+    wanted = settings_for("acr", training=0)
+    options = {**wanted.design_settings.options, "reference": True}
+    wanted = replace(wanted, design_settings=replace(wanted.design_settings, options=options))
+    with site(engine, tmp_path, wanted) as address, opened(browser, DESK) as page:
+        page.goto(address)
+        begin(page)
+        wait_for(page, 0)
+        for screen in (DESK, {"width": 1024, "height": 768}, PHONE):
+            page.set_viewport_size(screen)
+            boxes = [picture.bounding_box() for picture in page.locator("#stimuli img").all()]
+            assert len(boxes) == 2
+            for box in boxes:
+                assert box and box["y"] >= 0 and box["y"] + box["height"] <= screen["height"], (screen, box)
+                assert box["x"] >= 0 and box["x"] + box["width"] <= screen["width"], (screen, box)
+            assert boxes[0] and boxes[1] and boxes[0]["y"] == boxes[1]["y"]
+
+
+def test_pictures_come_from_the_store_under_signed_addresses(
+    browser: Browser, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's policy, which the browser obeys, lets it; the store is moto's."""
+    import boto3
+    import requests
+    from moto import mock_aws
+
+    from recon.progress import no_progress
+    from study.publishing import PublishedPictures, destination, publish
+    from study.stimuli.catalogue import Catalogue, write_catalogue
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    stimuli = make_stimuli(tmp_path, "split")
+    write_catalogue(tmp_path, Catalogue({}, {}, stimuli, (), (), ()))
+    with mock_aws():
+        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="faces")
+        publish(tmp_path, destination("s3://faces/study"), no_progress, live=True)
+        store = PublishedPictures(tmp_path)
+        asked: list[str] = []
+
+        def answer(route: Route) -> None:
+            asked.append(route.request.url)
+            found = requests.get(route.request.url, timeout=10)
+            route.fulfill(status=found.status_code, body=found.content, content_type=found.headers["Content-Type"])
+
+        settings = settings_for("split-face", training=0, pictures=store)
+        with site(engine, tmp_path, settings) as address, opened(browser, DESK) as page:
+            page.context.route(f"{store.origin}/**", answer)
+            page.goto(address)
+            begin(page)
+            wait_for(page, 0)
+            shown = page.locator("#stimuli img").get_attribute("src")
+            assert shown in asked and "X-Amz-Signature=" in shown
 
 
 def test_answers_are_kept_while_the_study_cannot_be_reached(browser: Browser, engine: Engine, tmp_path: Path) -> None:

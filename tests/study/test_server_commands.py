@@ -17,13 +17,16 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner
+from fastapi.testclient import TestClient
 from sqlalchemy import select
 from study_hosting import SCREEN, write_study
 
 from recon.errors import InputError, StudyDatabaseError, UsageError
+from recon.storage import write_json
 from study.database import SlotRow, StudyRow
-from study.engine import open_database, reading, upgrade
-from study.server.process import Serving, prepare, settings_of
+from study.engine import open_database, reading, transaction, upgrade
+from study.pseudonyms import shared_code
+from study.server.process import MOST_WORKERS, Serving, default_workers, prepare, settings_of
 from study.server_commands import links
 from study.specification import read_specification
 
@@ -105,7 +108,6 @@ def test_a_study_is_served_by_two_processes_until_ctrl_c(folder: Path, url: str)
         assert len(session_.scalars(select(SlotRow)).all()) == 4
 
 
-def test_what_cannot_be_served_is_said_in_a_sentence(folder: Path, url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_who_is_told_to_end_ends_well(folder: Path, url: str, workers: str) -> None:
     """Supervisors of processes send SIGTERM, and take any other status than 0 for a failure."""
@@ -125,6 +127,7 @@ def test_one_process_a_processor_where_writers_do_not_take_turns(url: str, monke
     assert default_workers("postgresql://nobody@127.0.0.1:1/none") == MOST_WORKERS
 
 
+def test_what_cannot_be_served_is_said_in_a_sentence(folder: Path, url: str, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -153,12 +156,60 @@ def test_each_provider_gets_what_it_needs(folder: Path) -> None:
     assert of("local", kiosk=True).frame_ancestors == ()
     assert "https://worker.mturk.com" in of("mturk").frame_ancestors
     assert of("prolific", completion_code="C").completion_code == "C"
+    served = of("prolific")  # the codes that 'study launch' gives to Prolific
+    assert served.completion_code == shared_code(bytes.fromhex("0f" * 32), "trial", "completed")
+    assert served.screen_out_code == shared_code(bytes.fromhex("0f" * 32), "trial", "screened out")
     with pytest.raises(UsageError, match="kiosk"):
         of("mturk", kiosk=True)
     with pytest.raises(UsageError, match="cannot be served"):
         of("crowd")
     with pytest.raises(UsageError, match="https"):
         of("local", stimuli_url="ftp://x")
+
+
+def test_published_pictures_are_loaded_from_where_they_are(folder: Path, url: str) -> None:
+    from study.contract import Stimulus
+    from study.stimuli import read_catalogue
+    from study.stimuli.catalogue import file_name
+
+    def client() -> TestClient:
+        return TestClient(prepare(Serving(str(folder), url, published=True)))
+
+    with pytest.raises(InputError, match="'mesoface study publish' does it"):
+        client()
+    stimuli: tuple[Stimulus, ...] = read_catalogue(folder).stimuli
+    files = [file_name(one) for one in stimuli]
+    place = {"bucket": "faces", "prefix": "x", "endpoint": None, "region": "eu-central-1"}
+    record = {"format": 1, **place, "access": "public", "base": "https://cdn.example", "files": files}
+    write_json(folder / "published.json", {**record, "files": files[1:]})
+    with pytest.raises(InputError, match="was published before it had 1 of its pictures"):
+        client()
+    write_json(folder / "published.json", record)
+    with pytest.raises(UsageError, match="give one of them"):
+        prepare(Serving(str(folder), url, "", "", "https://cdn.example/x", published=True))
+    who = {"parameters": {}, "visitor": VISITOR}
+    session = client().post("/api/consent", json={**who, "consent_version": "1"}).json()
+    client().post("/api/screen", json=SCREEN, headers={"Authorization": f"Bearer {session['token']}"})
+    reply = client().post("/api/arrive", json=who)
+    trials = reply.json()["session"]["trials"]
+    known = {f"https://cdn.example/x/{file_name(one)}" for one in stimuli}
+    assert trials and {picture["url"] for trial in trials for picture in trial["shown"]} <= known
+    assert "img-src 'self' https://cdn.example;" in reply.headers["Content-Security-Policy"]
+
+
+def test_a_study_goes_on_under_a_later_mesoface(folder: Path, url: str) -> None:
+    """Which knows fields that the one that entered the study did not: their defaults are what it did."""
+    prepare(Serving(str(folder), url))
+    with transaction(open_database(url)) as session:
+        study = session.scalars(select(StudyRow)).one()
+        record = json.loads(json.dumps(study.specification))
+        del record["wording"]["contact"]
+        study.specification, study.specification_sha256 = record, "0" * 64
+    prepare(Serving(str(folder), url))
+    changed = (folder / "study.yaml").read_text().replace("seed: 7", "seed: 8")
+    (folder / "study.yaml").write_text(changed)
+    with pytest.raises(InputError, match="was entered with another study file"):
+        prepare(Serving(str(folder), url))
 
 
 def test_links_name_raters_and_are_stable(folder: Path) -> None:

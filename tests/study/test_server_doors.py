@@ -22,7 +22,7 @@ from study.server import page as page_module
 from study.server.arrivals import MTURK_PREVIEW, completion, rater_link, rater_signature, read_arrival
 from study.server.headers import content_security_policy
 from study.server.limits import Buckets
-from study.server.settings import Limits
+from study.server.settings import AddressBefore, Limits
 
 MANY = Limits(address_rate=1e6, address_burst=1_000_000, session_rate=1e6, session_burst=1_000_000)
 MTURK = {
@@ -157,12 +157,20 @@ def test_every_reply_has_the_headers(client: TestClient) -> None:
     assert client.get("/health").headers["Cache-Control"] == "no-store"
 
 
+def test_a_refusal_repeats_nothing_that_was_sent(client: TestClient) -> None:
+    who = {"parameters": {}, "visitor": "12345678-1234-4123-8123-123456789abc", "consent_version": "1"}
+    for body in ({**who, "Jane Doe": 1}, {**who, "parameters": {"Jane Doe": 1}}, {**who, "visitor": "Jane Doe"}):
+        reply = client.post("/api/consent", json=body)
+        assert reply.status_code == 422 and "Jane" not in reply.text
+    assert "body.visitor" in reply.json()["error"]  # but what it is about is said
+
+
 def test_the_marketplace_may_embed_and_pictures_may_lie_elsewhere(engine: Engine, tmp_path: Path) -> None:
     changed: dict[str, Any] = {
         "study": "embedded",
         "provider": "mturk",
         "frame_ancestors": ("https://worker.mturk.com",),
-        "stimuli_url": "https://bucket.example.org/study/stimuli/",
+        "pictures": AddressBefore("https://bucket.example.org/study/stimuli/"),
     }
     wanted = settings_for("split-face", **changed)
     policy = content_security_policy(wanted)

@@ -14,8 +14,8 @@ const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 Study.pictureLabel = (place, count) => (count === 1 ? 'The face to judge' : `Face ${LETTERS[place]}`);
 
 Study.referenceFigure = function (trial) {
-  const figure = make('figure', { className: 'reference' }, Study.Pictures.element(trial.reference, 'The reference'));
-  figure.append(make('figcaption', { textContent: 'Reference' }));
+  const figure = make('figure', { className: 'reference' }, Study.Pictures.element(trial.reference, 'The photograph'));
+  figure.append(make('figcaption', { textContent: 'Photograph' }));
   return figure;
 };
 
@@ -78,10 +78,14 @@ function scaleFieldset(scale, changed) {
 }
 
 Study.forms.scales = function (trial, told, places, answered) {
-  const pictures = make('div', {});
+  const pictures = make('div', { className: 'beside' });
   if (trial.reference) pictures.append(Study.referenceFigure(trial));
   const count = trial.shown.length;
-  trial.shown.forEach((picture, place) => pictures.append(Study.Pictures.element(picture, Study.pictureLabel(place, count))));
+  trial.shown.forEach((picture, place) => {
+    const image = Study.Pictures.element(picture, Study.pictureLabel(place, count));
+    const caption = trial.reference ? [make('figcaption', { textContent: 'To judge' })] : [];
+    pictures.prepend(make('figure', {}, image, ...caption));
+  });
   const form = make('form', { id: 'scales' });
   const value = (scale) => new FormData(form).get(`scale-${scale.name}`);
   const missing = () => told.scales.filter((scale) => value(scale) === null);
