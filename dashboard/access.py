@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from dashboard.settings import current
+import streamlit as st
 
-READ_ONLY = "This dashboard was started with --read-only: it changes nothing."
+from dashboard.passwords import Role
+from dashboard.settings import current
+from dashboard.visitors import role_by_cookies, role_by_mail
+
+
+def role() -> Role | None:
+    """What this visitor may do; None where nobody is logged in (any more). To be asked in the script alone."""
+    door = current().door
+    if door.oidc:
+        return role_by_mail(door, st.user.to_dict())
+    # The cookies are those of the moment when the page was opened; whether they still hold is asked now.
+    return role_by_cookies(door, st.context.cookies) if door.is_guarded else "editor"
 
 
 def may_change() -> bool:
     """Whether this visitor may change anything."""
-    return not current().read_only
+    return not current().read_only and role() == "editor"
 
 
 def why_not() -> str:
     """A sentence for one who may not change anything; empty for one who may."""
-    return "" if may_change() else READ_ONLY
+    if current().read_only:
+        return "This dashboard was started with --read-only: it changes nothing."
+    return "" if role() == "editor" else "You are a guest here: you can look at everything, and change nothing."

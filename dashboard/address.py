@@ -18,7 +18,9 @@ def link(page: str, state: Mapping[str, str | Sequence[str]]) -> str:
     if page not in PAGES:
         raise ValueError(f"no page '{page}'")
     said = {name: value if isinstance(value, str) else ",".join(value) for name, value in state.items() if value}
-    return f"./{page}?{urlencode(said, safe=',:~')}" if said else f"./{page}"
+    # Streamlit knows the first page by the bare address alone.
+    place = "./" if page == PAGES[0] else f"./{page}"
+    return f"{place}?{urlencode(said, safe=',:~')}" if said else place
 
 
 def text(name: str, default: str = "") -> str:

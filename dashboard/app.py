@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import streamlit as st
+from dashboard.navigation import draw
 
-from dashboard.navigation import pages
-
-st.set_page_config(page_title="mesoface", page_icon=":material/face:", layout="wide")
-st.navigation(pages(), position="top").run()
+draw()

@@ -1,4 +1,4 @@
-"""The pages, in the order of the menu."""
+"""The frame of every page: the menu, the mark, the page that the address names, and who is looking at it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from importlib import import_module
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from dashboard.access import role, why_not
+from dashboard.document import FRAME, wordmark
+from dashboard.settings import current
 from dashboard.trouble import told
 
 _PAGES = (
@@ -18,6 +21,18 @@ _PAGES = (
     ("agreement", "Agreement", ":material/scatter_plot:"),
     ("runs", "Runs", ":material/folder_open:"),
 )
+
+
+def draw() -> None:
+    """The page, for one who may look; the way in for one who may not."""
+    if role() is None:
+        _strangers()
+        return
+    page = st.navigation(pages(), position="top")
+    st.set_page_config(page_title=f"{page.title} · mesoface", layout="wide")
+    st.logo(wordmark(st.context.theme.type == "dark"), size="medium", icon_image=str(FRAME / "mark.svg"))
+    page.run()
+    _account()
 
 
 def pages() -> list[StreamlitPage]:
@@ -37,3 +52,32 @@ def _shown(name: str) -> Callable[[], None]:
 
     page.__name__ = name
     return page
+
+
+def _strangers() -> None:
+    st.set_page_config(page_title="Log in · mesoface", layout="centered")
+    st.navigation([st.Page(lambda: None, title="Log in")], position="hidden").run()
+    door = current().door
+    if door.passwords is not None:
+        st.title("You are logged out")
+        st.markdown("[Log in again](/login)")
+    elif st.user.get("is_logged_in"):
+        st.title("You are not invited")
+        st.write(f"This dashboard is for others than {st.user.get('email') or 'you'}. Ask who runs it.")
+        st.button("Log out", on_click=st.logout)
+    else:
+        st.title("Runs, comparisons and studies")
+        st.button("Log in", type="primary", on_click=st.login)
+
+
+def _account() -> None:
+    """Who is looking, where that is known, and what it means; one line under the page."""
+    door, reason = current().door, why_not()
+    if not door.is_guarded and not reason:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(reason or "You may change things here.", width="content")
+        if door.passwords is not None:
+            st.caption("[Log out](/logout)", width="content")
+        elif door.oidc:
+            st.button("Log out", type="tertiary", on_click=st.logout)

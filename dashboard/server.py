@@ -1,36 +1,130 @@
-"""The web server of the dashboard: Streamlit's application with the picture routes beside it, in one process."""
+"""The web server of the dashboard: Streamlit's application with our routes beside it, in one process."""
 
 from __future__ import annotations
 
+import logging
+import socket
+import threading
+import webbrowser
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from dashboard.pictures.routes import picture_routes
-from dashboard.settings import Settings, use
+from dashboard.settings import Door, Settings, use
+from recon.errors import UsageError
 
 SCRIPT = Path(__file__).with_name("app.py")
 
 
-def configuration(host: str, port: int, browser: bool) -> dict[str, object]:
-    """Streamlit's options: nothing leaves this machine, and the theme is ours."""
+def configuration(door: Door, secrets: Path | None = None) -> dict[str, object]:
+    """Streamlit's options: nothing leaves this machine, nobody comes in by another door, and the theme is ours."""
     from dashboard.theme import theme_options
 
     return {
-        "server.address": host,
-        "server.port": port,
-        "server.headless": not browser,
+        "server.address": door.host,
+        "server.port": door.port,
+        "server.headless": True,
+        "server.showEmailPrompt": False,
         "server.fileWatcherType": "none",
         "server.maxUploadSize": 1,
+        "server.enableAgentApi": False,
+        "server.enableXsrfProtection": True,
+        "server.enableCORS": True,
+        "server.disconnectedSessionTTL": 300,
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
+        "client.showErrorLinks": False,
+        "logger.level": "warning",
+        "logger.hideWelcomeMessage": True,
         "runner.magicEnabled": False,
+        **({"secrets.files": [str(secrets)]} if secrets else {}),
         **theme_options(),
     }
 
 
-def serve(settings: Settings, host: str, port: int, *, browser: bool) -> None:
-    """Serve the dashboard until it is interrupted."""
+def serve(settings: Settings, say: Callable[[str], None], *, browser: bool, secrets: Path | None = None) -> None:
+    """Serve the dashboard until it is interrupted; ``say`` is told its address once it answers.
+
+    Raises:
+        UsageError: the port is taken, or there is no such address on this machine.
+    """
+    door = settings.door
+    require_free(door)
     import streamlit as st
+    from starlette.middleware import Middleware
+
+    from dashboard.document import document_routes
+    from dashboard.guard import Guard
+    from dashboard.login import login_routes
+    from dashboard.pictures.routes import picture_routes
+    from dashboard.trouble import tell
+    from dashboard.warming import warm_up
 
     use(settings)
-    st.App(SCRIPT, routes=picture_routes()).run(config=configuration(host, port, browser))
+    _log_to_stderr()
+
+    def on_script_error(error: Exception) -> bool:
+        tell(error)
+        return True
+
+    @asynccontextmanager
+    async def lifespan(_app: st.App) -> AsyncIterator[None]:
+        warm_up()
+        announcement = threading.Timer(0.1, _announce, (door, say, browser))
+        announcement.daemon = True
+        announcement.start()
+        yield
+
+    app = st.App(
+        SCRIPT,
+        lifespan=lifespan,
+        routes=[*document_routes(), *login_routes(), *picture_routes()],
+        middleware=[Middleware(Guard, door=door)],
+        on_script_error=on_script_error,
+    )
+    with suppress(KeyboardInterrupt):  # the way in which a server is meant to end
+        app.run(config=configuration(door, secrets))
+
+
+def address(door: Door) -> str:
+    """Where a browser on this machine finds the dashboard."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+    host = everywhere.get(door.host, door.host)
+    return f"http://[{host}]:{door.port}/" if ":" in host else f"http://{host}:{door.port}/"
+
+
+def require_free(door: Door) -> None:
+    """Nothing where the port can be had.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(door.host, door.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(place)
+    except socket.gaierror as error:
+        raise UsageError(f"'{door.host}' is no address of this machine: leave --host away.") from error
+    except PermissionError as error:
+        raise UsageError(f"port {door.port} is for the system alone: take another one with --port.") from error
+    except OSError as error:
+        raise UsageError(
+            f"port {door.port} at '{door.host}' cannot be had ({error.strerror}), perhaps by another dashboard: take "
+            f"another one with --port, for example --port {door.port % 65535 + 1}."
+        ) from error
+
+
+def _announce(door: Door, say: Callable[[str], None], browser: bool) -> None:
+    say(f"the dashboard is at {address(door)}; Ctrl-C ends it")
+    if browser:
+        webbrowser.open(address(door))
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+    logger = logging.getLogger("mesoface")
+    logger.addHandler(handler)
+    logger.propagate = False

@@ -7,7 +7,13 @@ from metrics.report.palette import HUES, PAPER
 
 def theme_options() -> dict[str, object]:
     """Options of both themes; categorical chart colours are those of the methods in reports."""
-    shared = {"theme.baseRadius": "small", "theme.baseFontSize": 15, "theme.showWidgetBorder": True}
+    shared = {
+        "theme.baseRadius": "small",
+        "theme.baseFontSize": 15,
+        "theme.headingFontSizes": ["1.6rem", "1.3rem", "1.1rem", "1rem", "0.9rem", "0.85rem"],
+        "theme.headingFontWeights": [600, 600, 600, 600, 600, 600],
+        "theme.showWidgetBorder": True,
+    }
     options: dict[str, object] = dict(shared)
     for index, (name, ink, card, link, border) in enumerate(
         (("light", "#1b1f23", "#f3f5f7", "#0b57a4", "#d9dde1"), ("dark", "#e8eaed", "#1d2125", "#8ec5ff", "#3a4147"))
