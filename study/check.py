@@ -220,3 +220,19 @@ def _power(
     except UsageError as error:
         return None, f"not computed: {error}"
     return (None, found.reason) if math.isnan(found.difference) else (found, "")
+
+
+def power_in_words(found: Checked) -> str:
+    """What the study would detect, or why that is not known."""
+    if found.power is None:
+        return found.power_reason
+    unit = {
+        "real-or-fake": "of two methods' shares called real",
+        "choice": "of a pair's share from one half",
+        "ranking": "of a pair's share from one half",
+        "scales": "of two conditions' mean scores",
+    }[found.power.plan.page]
+    return (
+        f"detects a difference {unit} of {found.power.difference:.3f} with probability {found.power.power:g} "
+        f"({found.power.simulations} simulated studies, {found.power.plan.comparisons} pairs compared)"
+    )

@@ -42,15 +42,16 @@ def example_command(name: str | None) -> None:
 
     from recon.errors import UsageError
 
-    folder = Path(__file__).parent / "examples"
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    from study.ready_files import ready_files
+
+    known = ready_files()
     if name is None:
         click.echo("\n".join(known))
         return
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
         raise UsageError(f"there is no example '{name}': did you mean '{near}'? Known: {', '.join(known)}.")
-    click.echo((folder / f"{name}.yaml").read_text(encoding="utf-8"), nl=False)
+    click.echo(known[name].read_text(encoding="utf-8"), nl=False)
 
 
 @study.command("schema")
@@ -129,6 +130,7 @@ def _as_json(found: Checked) -> dict[str, Any]:
 
 
 def _as_text(found: Checked) -> str:
+    from study.check import power_in_words
     from study.costs import money
 
     asked, costs = found.specification, found.costs
@@ -151,26 +153,11 @@ def _as_text(found: Checked) -> str:
         f"{money(costs.bonuses, currency)}, fees {money(costs.fees, currency)}, tax {money(costs.tax, currency)}",
         f"  cap        {money(costs.cap, currency)}",
         f"  fees       {costs.source}",
-        f"  power      {_power(found)}",
+        f"  power      {power_in_words(found)}",
     ]
     lines += [f"  note       {note}" for note in found.notes]
     lines += [f"  AGAINST    {objection}" for objection in found.objections]
     return "\n".join(lines)
-
-
-def _power(found: Checked) -> str:
-    if found.power is None:
-        return found.power_reason
-    unit = {
-        "real-or-fake": "of two methods' shares called real",
-        "choice": "of a pair's share from one half",
-        "ranking": "of a pair's share from one half",
-        "scales": "of two conditions' mean scores",
-    }[found.power.plan.page]
-    return (
-        f"detects a difference {unit} of {found.power.difference:.3f} with probability {found.power.power:g} "
-        f"({found.power.simulations} simulated studies, {found.power.plan.comparisons} pairs compared)"
-    )
 
 
 for command in (

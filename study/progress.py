@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from recon.errors import UsageError
 from study.contract import Stimulus
-from study.database import AssignmentRow, ParticipantRow, ResponseRow, StimulusRow, TrialRow, now
+from study.database import AssignmentRow, HitRow, ParticipantRow, ResponseRow, StimulusRow, TrialRow, now
 from study.engine import reading
 from study.quality.records import PSEUDONYM_DIGITS, find_study
 from study.quality.rules import SUBMITTED
@@ -214,3 +214,10 @@ def answers_of_session(engine: Engine, name: str, number: int) -> RaterAnswers:
         return RaterAnswers(
             number, rater, row.state, row.started_at, row.submitted_at, found
         )  # fmt: skip
+
+
+def posted_live(engine: Engine, name: str) -> bool:
+    """Whether the study ``name`` was offered where real money moves."""
+    with reading(engine) as session:
+        study = find_study(session, name)
+        return session.scalar(select(HitRow.id).where(HitRow.study_id == study.id, HitRow.live).limit(1)) is not None
