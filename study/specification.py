@@ -20,7 +20,7 @@ from recon.errors import InputError
 from study.contract import PHOTOGRAPH, DesignSettings
 from study.designs import DESIGNS
 from study.study_file import read_model
-from study.wording import QUESTIONS, SCALES
+from study.wording import PAGE, QUESTIONS, SCALES, is_less_better, placeholders
 
 if TYPE_CHECKING:
     from study.stimuli.order import StimuliOrder
@@ -103,6 +103,9 @@ class ScaleBlock(Block):
         max_length=11,
         description="Of the steps, from 1 upwards. Empty: the ready-made labels of that name.",
     )
+    less_is_better: bool | None = Field(
+        default=None, description="Low scores are the good ones. Empty: as it is ready-made, or false."
+    )
 
 
 class ScreenBlock(Block):
@@ -147,6 +150,9 @@ class WordingBlock(Block):
     wrong: Text = Field(default="That is not right.", description="Likewise.")
     debrief: Text = Field(default="Thank you for taking part.", description="At the end.")
     contact: str = Field(default="", description="Whom raters may ask.")
+    page: dict[str, Text] = Field(
+        default_factory=dict, description="Other texts of the page, buttons included, by identifier; see below."
+    )
 
 
 class PaymentBlock(Block):
@@ -316,6 +322,7 @@ class Specification(Block):
             if name not in LABELS:
                 near = difflib.get_close_matches(name, LABELS, n=1, cutoff=0.0)[0]
                 raise _wrong(f"wording.labels.{name}", f"there is no answer '{name}' to label: did you mean '{near}'?")
+        self._check_page()
         self._check_scales()
         both = sorted({*self.stimuli.subjects} & {*self.stimuli.training_subjects})
         if both:
@@ -333,6 +340,18 @@ class Specification(Block):
         if self.stopping.usable_raters is not None and self.stopping.usable_raters > self.raters:
             raise _wrong("stopping.usable_raters", f"there are only {self.raters} raters: wait for no more than these")
         return self
+
+    def _check_page(self) -> None:
+        for name, text in self.wording.page.items():
+            at = f"wording.page.{name}"
+            if name not in PAGE:
+                near = difflib.get_close_matches(name, PAGE, n=1, cutoff=0.0)[0]
+                raise _wrong(at, f"the page has no text '{name}': did you mean '{near}'?")
+            known = placeholders(PAGE[name])
+            strange = sorted(placeholders(text) - known)
+            if strange:
+                mend = f"known are {', '.join(f'{{{one}}}' for one in sorted(known))}" if known else "it takes none"
+                raise _wrong(at, f"nothing is put in for '{{{strange[0]}}}' in '{name}': {mend}")
 
     def _check_scales(self) -> None:
         names = [scale.name for scale in self.scales]
@@ -352,6 +371,12 @@ class Specification(Block):
                 )
             if scale.labels and len(scale.labels) < 2:
                 raise _wrong(at, f"the scale '{scale.name}' has one step: give it at least two labels")
+        if self.scales and is_less_better(self.scales[0].name, self.scales[0].less_is_better):
+            raise _wrong(
+                "scales.0.name",
+                f"on the first scale, by which spoilt copies are judged, more must be better, and on "
+                f"'{self.scales[0].name}' less is: put another first",
+            )
 
     def worded_scales(self) -> tuple[ScaleBlock, ...]:
         """The scales with their texts, ready-made ones written out."""
@@ -360,6 +385,7 @@ class Specification(Block):
                 name=scale.name,
                 question=scale.question or SCALES[scale.name].question,
                 labels=scale.labels or SCALES[scale.name].labels,
+                less_is_better=is_less_better(scale.name, scale.less_is_better),
             )
             for scale in self.scales
         )
@@ -370,6 +396,10 @@ class Specification(Block):
         for answer, label in self.answer_labels().items():
             texts = {name: text.replace(f"{{{answer}}}", label) for name, text in texts.items()}
         return texts
+
+    def page_texts(self) -> dict[str, str]:
+        """All other text of the page by identifier: the defaults, and over them the file's own."""
+        return {**PAGE, **self.wording.page}
 
     def answer_labels(self) -> dict[str, str]:
         """What the answers *real* and *fake* are called."""

@@ -96,11 +96,14 @@ def condition_contrasts(names: Names, by_rater: Float, *, seed: int = SEED) -> t
     return tuple(contrasts)
 
 
-def condition_ranks(names: Names, contrasts: tuple[ConditionContrast, ...]) -> NDArray[np.int64]:
-    """``(M,)``: rank 1 have the conditions that no other is higher than beyond chance; ties share a rank."""
+def condition_ranks(
+    names: Names, contrasts: tuple[ConditionContrast, ...], *, less_is_better: bool = False
+) -> NDArray[np.int64]:
+    """``(M,)``: rank 1 have the conditions that no other is better than beyond chance; ties share a rank."""
     better = np.zeros((1, len(names), len(names)), bool)
     for one in contrasts:
         if one.higher:
             lower = one.second if one.higher == one.first else one.first
-            better[0, names.index(one.higher), names.index(lower)] = True
+            pair = (names.index(one.higher), names.index(lower))
+            better[(0, *(pair[::-1] if less_is_better else pair))] = True
     return statistics.ranks_from_wins(better, np.ones((1, len(names)), bool))[0]

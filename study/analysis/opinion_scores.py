@@ -95,7 +95,7 @@ class ConditionOpinion:
         mean, low, high: ``(M,)`` mean over raters of their own means, with the 95 % interval (BCa over raters).
         raters: ``(M,)`` who scored it.
         shares: ``(M, K)`` how the scores spread over ``values`` ``(K,)``, the different scores that were given.
-        ranks: ``(M,)`` 1 for those that none is above beyond chance.
+        ranks: ``(M,)`` 1 for those that none is better than beyond chance.
         contrasts: all pairs.
     """
 
@@ -110,8 +110,11 @@ class ConditionOpinion:
     contrasts: tuple[ConditionContrast, ...]
 
 
-def condition_opinions(frame: pd.DataFrame, *, seed: int = SEED) -> ConditionOpinion:
+def condition_opinions(frame: pd.DataFrame, *, less_is_better: bool = False, seed: int = SEED) -> ConditionOpinion:
     """Compares the conditions of the frame *scores* (columns rater, condition, score).
+
+    Args:
+        less_is_better: low scores are the good ones, as those of creepiness; contrasts stay of what is higher.
 
     Raises:
         InputError: see :func:`scores_from_frame`.
@@ -125,7 +128,7 @@ def condition_opinions(frame: pd.DataFrame, *, seed: int = SEED) -> ConditionOpi
     counts = np.zeros((len(scores.names), len(values)))
     np.add.at(counts, (condition, which), 1.0)
     shares = counts / counts.sum(axis=1, keepdims=True)
-    ranks = condition_ranks(scores.names, contrasts)
+    ranks = condition_ranks(scores.names, contrasts, less_is_better=less_is_better)
     return ConditionOpinion(scores.names, means.value, means.low, means.high, means.n, values, shares, ranks, contrasts)
 
 

@@ -1,8 +1,8 @@
 """Results of others, as data with their source, to set beside ours.
 
 Both studies of Saito, Wei, Hu, Nagano, Li: *Photorealistic Facial Texture Inference Using Deep Neural Networks*, CVPR
-2017, arXiv 1612.00523. Of the split-face study the paper prints fooling rates as box plots alone, so there are no
-numbers to copy; of the ranking it prints shares without counts, so there are no intervals.
+2017, arXiv 1612.00523. Numbers of raters, pictures and methods, and the three shares of the ranking, are the paper's.
+No fooling rates of the split-face study are on record here, nor counts behind the shares, so these have no intervals.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class PublishedStudy:
         title: one line for people.
         design: registry name of ours that asks the same.
         question: what raters did.
-        raters: how many; ``stimuli`` of what kind.
-        methods: that were compared, as far as we name them.
-        shares: printed numbers; empty where there are none, and then ``reason`` says why.
-        source: where it is printed.
+        raters: how many; ``stimuli`` how many of what kind.
+        methods: that were compared, as far as they are known here.
+        shares: published numbers; empty where none is on record, and then ``reason`` says so.
+        source: where they were published.
     """
 
     title: str
@@ -59,10 +59,10 @@ SPLIT_FACE = PublishedStudy(
     design="split-face",
     question="The left half of the face is a photograph: is the right half real or fake?",
     raters=150,
-    stimuli="11 photographs, blurred before reconstruction",
+    stimuli="11 blurred photographs",
     methods="five",
     shares=(),
-    reason="the paper prints rates per rater as box plots, without numbers",
+    reason="no fooling rates of this study are on record here",
     source=SOURCE,
 )
 
@@ -72,7 +72,7 @@ RANKING = PublishedStudy(
     question="Sort the renderings of a person from realistic to unrealistic.",
     raters=100,
     stimuli="3 sets of renderings",
-    methods="the paper's, PCA texture and Light Stage captures",
+    methods="the paper's, PCA texture and Light Stage captures, and perhaps others",
     shares=(
         PublishedShare("deep", "lightstage", 0.56, "of smoother skins"),
         PublishedShare("lightstage", "pca", 0.74),

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from metrics.comparison import Estimate
+from metrics.statistics import SIGNIFICANT
 from recon.errors import MesofaceError
 from study.analysis.metric_agreement import Agreements, MetricAgreement, metric_agreement, values_of_run
 from study.analysis.rater_agreement import Agreement, Level, krippendorff_alpha, ratings_from_frame
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from study.report.data import StudyData
 
 MOST_DRAWN = 24
+MOST_OPEN = 12
+"""Rows of a table of metrics that a page shows unasked."""
 MOST_CONTRASTS = 15
 RESAMPLES = 500
 
@@ -37,7 +40,7 @@ def rater_agreement(page: Page, frame: pd.DataFrame) -> Section:
         turned = frame.assign(first=pairs[:, 0], second=pairs[:, 1], won=frame["winner"].to_numpy() == pairs[:, 0])
         found.append(("choices", "pair of a person", _alpha(turned, ("subject", "first", "second"), "won", "nominal")))
     else:
-        for scale in sorted(frame["scale"].unique()):
+        for scale in frame["scale"].unique():
             mine = frame[frame["scale"] == scale]
             found.append((f"scores: {scale}", "picture", _alpha(mine, ("stimulus",), "score", "ordinal")))
     columns: tuple[Column, ...] = (
@@ -66,7 +69,8 @@ def people_scores(page: Page, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """What people said of each condition of each subject: frames condition, subject, score, by what they said.
 
     Verdicts: share called real. Scores: their mean, by scale. Rankings: mean share of the others of the page that a
-    picture was ranked above. Choices: share won.
+    picture was ranked above. Choices: share won. More is better in all of them: on scales where less is, the sign is
+    changed.
     """
     if page == "real-or-fake":
         parts = {"called real": frame.assign(score=frame["real"].astype(float))}
@@ -77,7 +81,11 @@ def people_scores(page: Page, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
         won = frame.assign(condition=frame["winner"], score=1.0)
         parts = {"preferred": pd.concat([won, frame.assign(condition=frame["loser"], score=0.0)])}
     else:
-        parts = {str(scale): part for scale, part in frame.groupby("scale")}
+        turned = frame.assign(score=np.where(frame["less_is_better"], -frame["score"], frame["score"]))
+        parts = {
+            f"{scale}, less is better" if part["less_is_better"].iloc[0] else str(scale): part
+            for scale, part in turned.groupby("scale", sort=False)
+        }
     return {
         name: part[part["condition"] != PHOTOGRAPH].groupby(["condition", "subject"])["score"].mean().reset_index()
         for name, part in parts.items()
@@ -101,7 +109,8 @@ def automatic_metrics(data: StudyData, page: Page, frame: pd.DataFrame, folder: 
         return Section(key, title, (f"Not computed: {error}",))
     words = (
         "Correlation of each metric with what people said of the same results, oriented so that positive is agreement"
-        + (", after each person's mean is taken away." if page in ("ranking", "choice") else "."),
+        + (", after each person's mean is taken away." if page in ("ranking", "choice") else ".")
+        + " Metrics that claim nothing of quality, such as the tone of the photograph, are left out.",
     )
     tables = [table for what, one in found.items() for table in _tables(what, one)]
     return Section(key, title, words, tuple(tables), tuple(_figure(what, one) for what, one in found.items()))
@@ -110,9 +119,12 @@ def automatic_metrics(data: StudyData, page: Page, frame: pd.DataFrame, folder: 
 def metric_values(data: StudyData, folder: Path | None) -> pd.DataFrame:
     """The frame *values* of all runs that the stimuli came from, under the study's names of conditions.
 
+    Without metrics that know no better and worse, and without the share of the face that was measured at all.
+
     Raises:
         InputError: the runs are not where the study file says, or were not measured.
     """
+    from metrics.headline import COVERAGE
     from metrics.rows import read_frame
     from recon.errors import InputError
     from recon.runs.folder import RunFolder
@@ -132,6 +144,7 @@ def metric_values(data: StudyData, folder: Path | None) -> pd.DataFrame:
             raise InputError(f"{where}: bring the run there, and measure it with 'mesoface metrics'.")
         rows = read_frame(RunFolder(path))
         rows = rows[(rows["method"] == condition.rpartition("/")[2]) & (rows["region"] != "skin/visible")]
+        rows = rows[(rows["direction"].astype(str) != "none") & (rows["metric"] != COVERAGE)]
         parts.append(values_of_run(rows, protocol).assign(condition=condition))
     if not parts:
         raise InputError("the study shows photographs alone, of which there are no metrics.")
@@ -147,22 +160,40 @@ def _tables(what: str, found: Agreements) -> list[Table]:
     without = [one for one in found.metrics if one.reason]
     if without:
         notes.append(f"Metrics without numbers here: {len(without)}, for example {_why(without[0])}")
-    tables = [Table(f"metric_agreement_{what}", f"Agreement with people: {what}", columns, rows, tuple(notes))]
-    told = sorted((one for one in found.contrasts if np.isfinite(one.p_holm)), key=lambda one: one.p_holm)
-    pairs = (Column("pair", "words"), Column("SRCC difference"), Column("PLCC difference"), Column("p", "p"))
-    best = tuple((f"{one.first} − {one.second}", one.srcc_difference, one.plcc_difference, one.p_holm)
-                 for one in told[:MOST_CONTRASTS])  # fmt: skip
-    if best:
-        note = (
-            f"Williams' test of PLCC, after Holm's correction over all {len(told)} pairs; it takes results for "
-            f"independent. The {len(best)} smallest p."
+    table = Table(f"metric_agreement_{_key(what)}", f"Agreement with people: {what}", columns, rows, tuple(notes),
+                  folded=len(rows) > MOST_OPEN)  # fmt: skip
+    return [table, *_contrasts(what, found)]
+
+
+def _contrasts(what: str, found: Agreements) -> list[Table]:
+    """The pairs that Williams' test comes nearest to telling apart."""
+    told = [one for one in found.contrasts if np.isfinite(one.p_holm)]
+    if not told:
+        return []
+    nearest = sorted(told, key=lambda one: one.p)[:MOST_CONTRASTS]
+    columns = (Column("pair", "words"), Column("SRCC difference"), Column("PLCC difference"), Column("p", "p"),
+               Column("p, Holm", "p"))  # fmt: skip
+    rows = tuple((f"{one.first} − {one.second}", one.srcc_difference, one.plcc_difference, one.p, one.p_holm)
+                 for one in nearest)  # fmt: skip
+    beyond = sum(one.p_holm <= SIGNIFICANT for one in told)
+    notes = (
+        f"Beyond chance after Holm's correction: {beyond} of {len(told)} pairs; shown are the {len(rows)} of least p.",
+        "Williams' test of PLCC, which takes results for independent. The interval of the SRCC difference does not: it "
+        "is by bootstrap over the people shown.",
+    )
+    return [
+        Table(
+            f"metric_contrasts_{_key(what)}", f"Metrics against each other: {what}", columns, rows, notes, folded=True
         )
-        tables.append(Table(f"metric_contrasts_{what}", f"Metrics against each other: {what}", pairs, best, (note,)))
-    return tables
+    ]
+
+
+def _key(what: str) -> str:
+    return what.partition(",")[0]
 
 
 def _why(one: MetricAgreement) -> str:
-    return f"{one.metric}: {one.reason}."
+    return f"{one.metric}: {one.reason.rstrip('.')}."
 
 
 def _figure(what: str, found: Agreements) -> Figure:

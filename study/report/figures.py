@@ -46,7 +46,7 @@ def rater_boxes(
         for name, (each, box) in values.items()
     ]
     every = len(raters) <= MOST_POINTS
-    svg = box_plot({"by rater": boxes}, name=title, axis=axis, all_points=every)
+    svg = box_plot({"": boxes}, name=title, axis=axis, all_points=every)
     points = "every point is a rater" if every else "points are raters beyond the whiskers"
     words = f"Box from quartile to quartile, line at the median, whiskers within 1.5 box lengths; {points}."
     return Figure(title, svg, words)

@@ -28,6 +28,7 @@ from study.report.opinions import opinion_sections
 from study.report.preferences import choice_sections, preferred_share, ranking_sections
 from study.report.tables import Cell, Column, Section, Table, counted
 from study.report.verdicts import verdict_sections
+from study.wording import is_less_better
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +92,7 @@ def build_report(data: StudyData, folder: Path | None = None) -> Report:
     answers = data.answers()
     if not answers:
         raise InputError(f"no rater of '{data.name}' who counts has answered a main trial: wait for answers.")
-    frame = _FRAMES[design.page](answers, data.stimuli)
+    frame = _as_asked(_FRAMES[design.page](answers, data.stimuli), data)
     hues = hues_of(_conditions(frame))
     questions = sorted(frame["question"].unique())
     sections: list[Section] = []
@@ -110,6 +111,17 @@ def build_report(data: StudyData, folder: Path | None = None) -> Report:
         data, design.title, datetime.now(UTC).strftime("%Y-%m-%d"), _warnings(data, raters), hues, tuple(sections),
         raters, len(answers),
     )  # fmt: skip
+
+
+def _as_asked(frame: pd.DataFrame, data: StudyData) -> pd.DataFrame:
+    """Scores in the order of the study file's scales, which a database may not keep; ``less_is_better`` of each."""
+    if "scale" not in frame.columns:
+        return frame
+    scales = {str(one["name"]): one.get("less_is_better") for one in data.specification.get("scales", ())}
+    asked = {name: place for place, name in enumerate(scales)}
+    places = frame["scale"].map(lambda name: (asked.get(name, len(asked)), name))
+    turned = frame["scale"].map(lambda name: is_less_better(name, scales.get(name)))
+    return frame.assign(less_is_better=turned).loc[places.sort_values(kind="stable").index].reset_index(drop=True)
 
 
 def _conditions(frame: pd.DataFrame) -> list[str]:
@@ -193,7 +205,7 @@ def _beside(study: PublishedStudy, shares: Preferences | None, raters: int) -> T
             ours = _percent(preferred_share(shares, i, j))
         rows.append((f"{one.preferred} preferred to {one.other}{remark}", f"{one.share:.0%}", ours))
     notes = (
-        *((f"There are no numbers to set beside ours: {study.reason}.",) if study.reason else ()),
+        *((f"There is nothing to set beside our numbers: {study.reason}.",) if study.reason else ()),
         f"{study.question} {study.stimuli}; methods: {study.methods}. Other faces and other raters than here.",
         f"Source: {study.source}.",
     )

@@ -21,34 +21,38 @@ Z_95 = 1.959964
 
 
 def opinion_sections(frame: pd.DataFrame, hues: Mapping[str, int]) -> tuple[Section, ...]:
-    """Sections of the frame *scores*, for each scale."""
+    """Sections of the frame *scores*, for each scale in the order in which they come.
+
+    The column ``less_is_better`` says of each scale whether low scores are the good ones.
+    """
     sections: list[Section] = []
-    for scale in sorted(frame["scale"].unique()):
+    for scale in frame["scale"].unique():
         mine = frame[frame["scale"] == scale]
-        found = condition_opinions(mine)
-        sections.append(_opinions(str(scale), mine, found, hues))
+        less = bool(mine["less_is_better"].iloc[0])
+        found = condition_opinions(mine, less_is_better=less)
+        sections.append(_opinions(str(scale), mine, found, hues, less))
         if found.contrasts:
             words = "Means of a rater's own scores, so that strict and lenient raters cancel."
             sections.append(contrast_section(found.contrasts, hues, str(scale), words, f"contrasts_{scale}"))
     return tuple(sections)
 
 
-def _opinions(scale: str, frame: pd.DataFrame, found: ConditionOpinion, hues: Mapping[str, int]) -> Section:
+def _opinions(scale: str, frame: pd.DataFrame, found: ConditionOpinion, hues: Mapping[str, int], less: bool) -> Section:
     by_condition = scores_from_frame(frame, by="condition")
     values = {
         name: (by_condition.score[i], box_plot(by_condition.score[i])) for i, name in enumerate(by_condition.names)
     }
     boxes = rater_boxes(f"Scores of {scale} by rater", f"mean score: {scale}", values, by_condition.raters, hues)
-    tables = [_mos(scale, found)]
+    tables = [_mos(scale, found, less)]
     try:
-        tables.append(_model(scale, frame, subject_model(scores_from_frame(frame))))
+        tables.append(_model(scale, frame, subject_model(scores_from_frame(frame)), less))
         words: tuple[str, ...] = ()
     except InputError as error:
         words = (f"The subject model of ITU-T P.910 was not fitted: {error}",)
     return Section(f"scores_{scale}", f"Opinion scores: {scale}", words, tuple(tables), (boxes,))
 
 
-def _mos(scale: str, found: ConditionOpinion) -> Table:
+def _mos(scale: str, found: ConditionOpinion, less: bool) -> Table:
     ranks = ranks_in_words(found.ranks)
     shares = tuple(Column(f"score {value:g}", "share") for value in found.values)
     columns = (Column("condition", "words"), Column("rank", "words"), Column("mean opinion score"), *shares,
@@ -59,22 +63,23 @@ def _mos(scale: str, found: ConditionOpinion) -> Table:
             Estimate(float(found.mean[i]), float(found.low[i]), float(found.high[i]), int(found.raters[i])),
             *map(float, found.shares[i]), int(found.raters[i]),
         )
-        for i in np.argsort(-found.mean, kind="stable").tolist()
+        for i in np.argsort(found.mean if less else -found.mean, kind="stable").tolist()
     )  # fmt: skip
     notes = (
         "Mean over raters of their own means, 95 % BCa interval over raters; then the shares of the scores.",
-        "Rank 1 is the highest score; whether high is good depends on the scale.",
+        f"Rank 1 is the {'lowest' if less else 'highest'} score: {'less' if less else 'more'} is better on this scale.",
         *no_order(found.ranks),
     )
     return Table(f"mos_{scale}", f"Mean opinion scores: {scale}", columns, rows, notes)
 
 
-def _model(scale: str, frame: pd.DataFrame, model: SubjectModel) -> Table:
+def _model(scale: str, frame: pd.DataFrame, model: SubjectModel, less: bool) -> Table:
     """The quality of a condition's stimuli on average, of the faces that were shown."""
     condition = dict(zip(frame["stimulus"], frame["condition"], strict=True))
     belongs = np.array([condition[name] for name in model.names])
     rows = []
-    for name in sorted(set(belongs.tolist()), key=lambda each: -float(model.quality[belongs == each].mean())):
+    sign = 1.0 if less else -1.0
+    for name in sorted(set(belongs.tolist()), key=lambda each: sign * float(model.quality[belongs == each].mean())):
         mine = belongs == name
         quality, count = float(model.quality[mine].mean()), int(mine.sum())
         half = Z_95 * float(np.sqrt(np.square(model.error[mine]).sum())) / count

@@ -40,6 +40,7 @@ class Table:
         key: what programs call it.
         notes: what a reader must know of these numbers.
         shaded: its numbers are shares, and a page gives them a background by their size.
+        folded: a page shows its title alone until a reader opens it.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
     shaded: bool = False
+    folded: bool = False
 
     def texts(self) -> list[list[tuple[str, str]]]:
         """Of every cell its value and its interval as they are printed; the interval is often empty."""

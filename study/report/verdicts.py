@@ -13,7 +13,7 @@ from metrics.comparison import Estimate
 from metrics.statistics import SIGNIFICANT
 from study.analysis.contrasts import ConditionContrast
 from study.analysis.fooling import Fooling, FoolingRate, fooling_rates, verdicts_from_frame
-from study.analysis.signal_detection import Detection, detections
+from study.analysis.signal_detection import LEAST_OWN_TRIALS, Detection, detections
 from study.contract import PHOTOGRAPH
 from study.report.figures import differences_plot, estimates_plot, rater_boxes
 from study.report.tables import Column, Figure, Section, Table, no_order, ranks_in_words
@@ -103,20 +103,24 @@ def _detection(found: Sequence[Detection], hues: Mapping[str, int]) -> Section:
     found = sorted(found, key=lambda one: one.d_prime)
     columns = (
         Column("condition", "words"), Column("called fake", "share"), Column("photographs called fake", "share"),
-        Column("d′"), Column("criterion c"), Column("d′, mean of raters"), Column("raters"),
+        Column("d′"), Column("criterion c"), Column("raters"), Column("mean of raters' own d′"), Column("of raters"),
     )  # fmt: skip
     rows = tuple(
         (
             one.condition, one.hit_rate, one.false_alarm_rate,
             Estimate(one.d_prime, one.d_prime_low, one.d_prime_high, one.raters),
             Estimate(one.criterion, one.criterion_low, one.criterion_high, one.raters),
-            Estimate(one.mean_d_prime, one.mean_low, one.mean_high, one.raters), one.raters,
+            one.raters, Estimate(one.mean_d_prime, one.mean_low, one.mean_high, one.own_raters), one.own_raters,
         )
         for one in found
     )  # fmt: skip
+    if not any(one.own_raters for one in found):
+        columns, rows = columns[:-2], tuple(row[:-2] for row in rows)
     notes = (
         "Hits are renderings called fake, false alarms photographs called fake; log-linear correction (Hautus 1995).",
         "d′ of all answers together, 95 % interval by bootstrap over raters; c above 0: raters tend to say real.",
+        f"Raters' own d′ are averaged over those who saw at least {LEAST_OWN_TRIALS} pictures of the condition and "
+        "as many photographs; of fewer they say little, and the correction bends them.",
     )
     plot = estimates_plot(
         "Sensitivity d′", "d′, lower is more real",

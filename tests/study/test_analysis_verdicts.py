@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import ndtr
-from scipy.stats import binomtest, norm
+from scipy.stats import binom, binomtest, norm
 
 from recon.errors import InputError, UsageError
 from study.analysis.fooling import Verdicts, box_plot, fooling_rates, verdicts_from_frame
 from study.analysis.proportions import answers_needed, binomial_power, binomial_test, wilson_interval
-from study.analysis.signal_detection import detections, sensitivity
+from study.analysis.signal_detection import LEAST_OWN_TRIALS, detections, sensitivity
 from study.contract import PHOTOGRAPH
 
 Array = NDArray[np.float64]
@@ -83,6 +83,27 @@ def test_bias_is_not_mistaken_for_realism() -> None:
     assert found["poor"].d_prime == pytest.approx(1.5 / np.sqrt(1.64), abs=0.12)
     assert found["poor"].d_prime_low < found["poor"].d_prime < found["poor"].d_prime_high
     assert found["poor"].raters == 80 and found["poor"].by_rater.d_prime.shape == (80,)
+
+
+def test_raters_own_sensitivity_of_few_pictures_is_no_mean() -> None:
+    """What the correction does to one rendering beside six photographs, worked out exactly for d′ = 0 and c = 0.5: the
+    mean over all outcomes is 0.217; of 8 beside 40 it is 0.011."""
+    share = float(ndtr(-0.5))
+
+    def mean(signals: int, noises: int) -> float:
+        hits, alarms = np.arange(signals + 1)[:, None], np.arange(noises + 1)[None]
+        likely = binom.pmf(hits, signals, share) * binom.pmf(alarms, noises, share)
+        return float((likely * sensitivity(hits, signals, alarms, noises).d_prime).sum())
+
+    assert mean(1, 6) == pytest.approx(0.217, abs=2e-3) and abs(mean(LEAST_OWN_TRIALS, 40)) < 0.02
+    few = simulated({"a": 0.0}, 30, 8, 3)
+    few.shown[:20, 0], few.real[:20, 0] = 7, np.minimum(few.real[:20, 0], 7)
+    (found,) = detections(few)
+    assert (found.raters, found.own_raters) == (30, 10)
+    assert found.mean_d_prime == pytest.approx(found.by_rater.d_prime[20:].mean())
+    few.shown[:, 1], few.real[:, 1] = 2, 1
+    (nobody,) = detections(few)
+    assert nobody.own_raters == 0 and np.isnan(nobody.mean_d_prime) and np.isfinite(nobody.d_prime)
 
 
 def test_intervals_of_pooled_sensitivity_hold_the_truth() -> None:
@@ -188,8 +209,6 @@ def test_wilsons_interval_covers_about_as_often_as_it_says() -> None:
     shares = np.linspace(0.05, 0.95, 181)
     low, high = wilson_interval(np.arange(41), 40)
     inside = (low[None] <= shares[:, None]) & (shares[:, None] <= high[None])
-    from scipy.stats import binom
-
     assert (binom.pmf(np.arange(41), 40, shares[:, None]) * inside).sum(axis=1).mean() == pytest.approx(0.95, abs=0.007)
 
 

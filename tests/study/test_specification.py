@@ -118,6 +118,7 @@ def test_a_small_file(write: Write) -> None:
         ("    question: How?\n", "", 9, "the scale 'mine' is not ready-made"),
         ("name: mine", "name: realism", 8, "the scale 'realism' stands there twice"),
         ("[bad, good]", "[bad]", 9, "the scale 'mine' has one step"),
+        ("- name: realism", "- name: creepiness", 8, "more must be better, and on 'creepiness' less is"),
         ("training_subjects: [t1]", "training_subjects: [t1]\n  subjects: [t1, a]", 14, "'t1' is among the subjects"),
         ("training_subjects: [t1]", "subjects: [a]\n  people: 2", 15, "stimuli.subjects names 1 people"),
         ("training_subjects: [t1]", "format: png\n  quality: 95", 15, "a quality is for webp"),

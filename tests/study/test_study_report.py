@@ -235,6 +235,46 @@ def test_a_study_of_two_scales(sqlite: Engine) -> None:
         assert found["pca"]["rank"] in ("2", "3")
 
 
+def test_less_is_better_on_a_scale_of_creepiness(sqlite: Engine, tmp_path: Path) -> None:
+    """Scales stand in the file's order; on creepiness the lowest score ranks first, and a metric that calls the least
+    creepy best agrees with people."""
+    quality = {"lightstage": 4.5, "meso": 3.0, "pca": 1.5}
+    (folder := tmp_path / "studies" / "faces").mkdir(parents=True)
+    (tmp_path / "first").mkdir()
+    specification = {
+        "stimuli": {"runs": ["../../first"]},
+        "scales": [{"name": "realism"}, {"name": "creepiness"}, {"name": "affinity"}],
+    }
+    names = ("realism", "creepiness", "affinity")
+    steps: dict[str, Any] = {"scales": dict.fromkeys(names, 5)}
+    plain = score(quality, names)
+
+    def rater(shown: list[Stimulus], rng: np.random.Generator) -> dict[str, Any]:
+        found = plain(shown, rng)["scores"]
+        return {"scores": {**found, "creepiness": 6 - found["creepiness"]}}
+
+    hold_study(sqlite, "acr", settings(METHODS, 12, 30, options=steps), pictures(8, METHODS), rater, use={},
+               specification=specification)  # fmt: skip
+    rows = [
+        row(
+            method, f"s{i:02}", 5 - worth + i / 100, metric="LPIPS", direction="lower", protocol="blur:8", view="fitted"
+        )
+        for i in range(8)
+        for method, worth in quality.items()
+    ]
+    rows += [{**one, "metric": "ITA of the reference", "direction": "none"} for one in rows]
+    write_rows(RunFolder(tmp_path / "first"), rows)
+    made = build_report(read_study_data(sqlite, "faces"), folder)
+    assert [one.key for one in made.sections if one.key.startswith("scores_")] == [f"scores_{name}" for name in names]
+    for name, order in (("realism", ["lightstage", "meso", "pca"]), ("creepiness", ["lightstage", "meso", "pca"])):
+        mos = table(made, f"mos_{name}")
+        assert list(mos) == order and [one["rank"] for one in mos.values()] == ["1", "2", "3"]
+        agreement = table(made, f"metric_agreement_{name}")
+        assert list(agreement) == ["LPIPS, fitted, skin/all"]  # what claims nothing of quality is no metric of it
+        assert agreement["LPIPS, fitted, skin/all"]["SRCC"]["value"] > 0.85
+    assert table(made, "mos_creepiness")["lightstage"]["mean opinion score"]["value"] < 2
+
+
 class Page(HTMLParser):
     """What a page opens and closes, and what it would load."""
 
