@@ -19,6 +19,9 @@ _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.command()
 @click.argument("runs", metavar="[RUNS_DIR]", default="runs", type=click.Path(path_type=Path, file_okay=False))
 @database_option
+@click.option(
+    "--studies", type=click.Path(path_type=Path, file_okay=False), help="Study folders; default: beside RUNS_DIR."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; another one needs a login.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
 @click.option("--names", default="", metavar="NAME,…", help="Names under which a proxy shows it; needs a login.")
@@ -32,6 +35,7 @@ _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 def dashboard(
     runs: Path,
     db: str | None,
+    studies: Path | None,
     host: str,
     port: int,
     names: str,
@@ -58,7 +62,7 @@ def dashboard(
 
     from dashboard.server import serve
 
-    settings = Settings(runs, db, read_only, home() / "dashboard", door)
+    settings = Settings(runs, db, read_only, home() / "dashboard", door, studies)
     serve(settings, lambda text: click.echo(text, err=True), browser=not no_browser, secrets=secrets)
 
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 import webbrowser
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from dashboard.settings import Door, Settings, use
 from recon.errors import UsageError
 
+if TYPE_CHECKING:
+    from streamlit import App
+
 SCRIPT = Path(__file__).with_name("app.py")
+_STARTING_SECONDS = 120
 
 
 def configuration(door: Door, secrets: Path | None = None) -> dict[str, object]:
@@ -49,42 +56,43 @@ def serve(settings: Settings, say: Callable[[str], None], *, browser: bool, secr
     Raises:
         UsageError: the port is taken, or there is no such address on this machine.
     """
-    door = settings.door
-    require_free(door)
-    import streamlit as st
+    require_free(settings.door)
+    use(settings)
+    _log_to_stderr()
+    threading.Thread(target=_announce, args=(settings.door, say, browser), daemon=True).start()
+    with suppress(KeyboardInterrupt):  # the way in which a server is meant to end
+        application(settings.door).run(config=configuration(settings.door, secrets))
+
+
+def application(door: Door) -> App:
+    """Streamlit with our routes, behind the guard."""
     from starlette.middleware import Middleware
+    from streamlit import App
 
     from dashboard.document import document_routes
     from dashboard.guard import Guard
     from dashboard.login import login_routes
     from dashboard.pictures.routes import picture_routes
+    from dashboard.studies.pictures import stimulus_routes
     from dashboard.trouble import tell
     from dashboard.warming import warm_up
-
-    use(settings)
-    _log_to_stderr()
 
     def on_script_error(error: Exception) -> bool:
         tell(error)
         return True
 
     @asynccontextmanager
-    async def lifespan(_app: st.App) -> AsyncIterator[None]:
+    async def lifespan(_app: App) -> AsyncIterator[None]:
         warm_up()
-        announcement = threading.Timer(0.1, _announce, (door, say, browser))
-        announcement.daemon = True
-        announcement.start()
         yield
 
-    app = st.App(
+    return App(
         SCRIPT,
         lifespan=lifespan,
-        routes=[*document_routes(), *login_routes(), *picture_routes()],
+        routes=[*document_routes(), *login_routes(), *stimulus_routes(), *picture_routes()],
         middleware=[Middleware(Guard, door=door)],
         on_script_error=on_script_error,
     )
-    with suppress(KeyboardInterrupt):  # the way in which a server is meant to end
-        app.run(config=configuration(door, secrets))
 
 
 def address(door: Door) -> str:
@@ -117,9 +125,17 @@ def require_free(door: Door) -> None:
 
 
 def _announce(door: Door, say: Callable[[str], None], browser: bool) -> None:
-    say(f"the dashboard is at {address(door)}; Ctrl-C ends it")
-    if browser:
-        webbrowser.open(address(door))
+    host = urlsplit(address(door)).hostname
+    for _ in range(_STARTING_SECONDS * 10):
+        try:
+            socket.create_connection((host, door.port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+            continue
+        say(f"the dashboard is at {address(door)}; Ctrl-C ends it")
+        if browser:
+            webbrowser.open(address(door))
+        return
 
 
 def _log_to_stderr() -> None:

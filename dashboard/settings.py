@@ -52,6 +52,7 @@ class Settings:
         read_only: nobody may change anything.
         cache: folder for thumbnails and difference pictures.
         door: who may come in.
+        studies: folder of study folders; None for ``studies`` beside ``runs``.
     """
 
     runs: Path
@@ -59,6 +60,7 @@ class Settings:
     read_only: bool
     cache: Path
     door: Door = field(default_factory=Door)
+    studies: Path | None = None
 
 
 _settings: list[Settings] = []

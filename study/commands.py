@@ -41,7 +41,6 @@ def example_command(name: str | None) -> None:
     import difflib
 
     from recon.errors import UsageError
-
     from study.ready_files import ready_files
 
     known = ready_files()

@@ -1,0 +1,124 @@
+"""Long work beside the pages: started once, watched by everybody who looks, its result kept until what it read changes.
+
+Two works run at a time, so that the pages stay quick on two cores. Work that changes something is asked for by a click
+and keeps no result; work that reads is keyed by the state of what it reads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import streamlit as st
+
+from dashboard.trouble import tell
+from dashboard.wording import plain
+from recon.progress import Progress
+
+T = TypeVar("T")
+MOST_KEPT = 32
+_AT_ONCE = 2
+_LOOK_EVERY = 0.7
+# Work that ends this fast is waited for: a page that flickers is worse than one that takes a moment.
+_PATIENCE = 0.25
+
+
+@dataclass
+class Work(Generic[T]):
+    """Something that is being done.
+
+    Attributes:
+        title: what is being done, for people.
+        done, total: how far it is; total None where that is not known.
+        failure: why it failed.
+    """
+
+    title: str
+    done: int = 0
+    total: int | None = None
+    failure: Exception | None = None
+    _result: list[T] = field(default_factory=list)
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on."""
+        return not self._ended.is_set()
+
+    @property
+    def result(self) -> T:
+        """What came of it; only when it ended without a failure."""
+        return self._result[0]
+
+    def tell(self, done: int, total: int | None) -> None:
+        """Takes the progress that the work reports."""
+        self.done, self.total = done, total
+
+
+_works: OrderedDict[Hashable, Work[Any]] = OrderedDict()
+_lock = threading.Lock()
+_pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="dashboard-work")
+
+
+def start(key: Hashable, title: str, work: Callable[[Progress], T]) -> Work[T]:
+    """The work of ``key``, started by the first who asks."""
+    with _lock:
+        known = _works.get(key)
+        if known is None:
+            known = _works[key] = Work(title)
+            _pool.submit(_do, known, work)
+            _forget_old()
+        _works.move_to_end(key)
+    known._ended.wait(_PATIENCE)
+    return known
+
+
+def known(key: Hashable) -> Work[Any] | None:
+    """The work of ``key``, where somebody started it."""
+    return _works.get(key)
+
+
+def forget(key: Hashable) -> None:
+    """Let the next who asks start it anew; work that runs is left to run."""
+    with _lock:
+        found = _works.get(key)
+        if found is not None and not found.running:
+            del _works[key]
+
+
+def _forget_old() -> None:
+    for key in [key for key, work in _works.items() if not work.running][: max(0, len(_works) - MOST_KEPT)]:
+        del _works[key]
+
+
+def _do(work: Work[T], what: Callable[[Progress], T]) -> None:
+    try:
+        work._result.append(what(work.tell))
+    except Exception as error:  # told in the page of whoever asked
+        work.failure = error
+    finally:
+        work._ended.set()
+
+
+def settled(work: Work[T]) -> bool:
+    """Whether ``work`` ended well; else the page shows its progress until its end, or why it failed."""
+    if work.running:
+        _watch(work)
+        return False
+    if work.failure is not None:
+        tell(work.failure, work.title)
+        return False
+    return True
+
+
+@st.fragment(run_every=_LOOK_EVERY)
+def _watch(work: Work[Any]) -> None:
+    if not work.running:
+        st.rerun()
+    share = min(work.done / work.total, 1.0) if work.total else 0.0
+    count = f" {work.done} of {work.total}" if work.total else ""
+    st.progress(share, text=plain(f"{work.title} …{count}"))
