@@ -189,15 +189,28 @@ def _numbers(column: pd.Series[Any], index: Mapping[str, int]) -> NDArray[np.int
 def _distinct(frame: pd.DataFrame, names: Sequence[str]) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:
     """The distinct rows of some columns of text, and which of them each row is."""
     codes = np.zeros(len(frame), np.int64)
-    for name in names:
-        codes = codes * max(1, len(frame[name].cat.categories)) + frame[name].cat.codes.to_numpy(np.int64)
-        # Numbered anew at every step, so that the product of many columns never overflows.
-        _, first, codes = np.unique(codes, return_index=True, return_inverse=True)
-        codes = codes.reshape(-1)
     if not len(frame):
         return [], codes
+    distinct = 1
+    for name in names:
+        column = frame[name].cat.codes.to_numpy()
+        kinds = max(1, len(frame[name].cat.categories))
+        # Numbered anew at every step, so that the product of many columns never overflows.
+        distinct, codes = _numbered(codes * kinds + column if distinct > 1 else column, distinct * kinds)
+    first = np.empty(distinct, np.int64)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
     rows = frame[list(names)].iloc[first]
     return [tuple(map(str, row)) for row in rows.itertuples(index=False, name=None)], codes
+
+
+def _numbered(codes: NDArray[np.integer], most: int) -> tuple[int, NDArray[np.int64]]:
+    """How many of the numbers below ``most`` occur in ``codes``, and which of them, in rising order, each is."""
+    if most > len(codes):  # counting would take longer than sorting
+        found, numbered = np.unique(codes, return_inverse=True)
+        return len(found), numbered.reshape(-1)
+    there = np.zeros(most, bool)
+    there[codes] = True
+    return int(there.sum()), (np.cumsum(there) - 1)[codes]
 
 
 def _places_of(frame: pd.DataFrame) -> tuple[list[Place], NDArray[np.int64]]:

@@ -38,7 +38,7 @@ def distributions(standings: Sequence[Standing], look: Look) -> alt.LayerChart |
     dots = pd.concat([_dots(index, one, _all_dots(shown_ones)) for index, one in enumerate(shown_ones)])
     # Ratios are read by factors.
     scale = alt.Scale(type="log", nice=False) if place.direction == "one" else alt.Scale(zero=False)
-    across = alt.X("value:Q", scale=scale, title=heading(place))
+    across = alt.X("value:Q", scale=scale, title=heading(place), axis=alt.Axis(tickCount=7))
     rows = alt.Scale(domain=[-0.5, len(names) - 0.5], reverse=True, nice=False, zero=False)
     up = alt.Y("row:Q", axis=names_axis(names), scale=rows)
     colour = alt.Color("method:N", scale=look.colour(names), legend=None)

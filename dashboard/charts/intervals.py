@@ -13,6 +13,7 @@ from metrics.comparison import Contrast, Estimate, Standing
 from metrics.report.layout import decimals, heading, shown, shown_interval, shown_p
 
 _HEIGHT = 26
+_GROUPED = 15
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,30 @@ def forest(rows: Sequence[Row], look: Look, axis: str, *, zero: bool) -> alt.Top
     layers = [line, point]
     if zero:
         layers.insert(0, base.mark_rule(color=look.grey, strokeDash=[4, 3]).encode(x=alt.datum(0)))
-    layered = alt.layer(*layers)
-    panels = list(dict.fromkeys(data["panel"]))
-    if panels == [""]:
-        return layered.properties(height=_HEIGHT * len(names) + 40)
-    heights = layered.properties(height=_HEIGHT * len(names), width="container")
-    stacked = [heights.transform_filter(alt.datum.panel == panel).properties(title=panel) for panel in panels]
-    return alt.vconcat(*stacked, spacing=8).resolve_scale(x="shared")
+    return alt.layer(*layers).properties(height=_HEIGHT * len(names) + 40)
+
+
+def grouped_forest(rows: Sequence[Row], look: Look, axis: str) -> alt.TopLevelMixin | None:
+    """The same with the lines of a panel close together beside its name; None where no line has a number."""
+    data = pd.DataFrame([_record(row) for row in rows if row.estimate.value == row.estimate.value])
+    if data.empty:
+        return None
+    names, panels = list(dict.fromkeys(data["name"])), list(dict.fromkeys(data["panel"]))
+    legend = alt.Legend(title=None, orient="top")
+    colour = alt.Color("name:N", scale=look.colour(names), legend=legend)
+    tips = ["panel:N", "name:N", alt.Tooltip("said:N", title="value [95 %]"), "n:Q"]
+    up = alt.Y("panel:N", sort=panels, title=None, scale=alt.Scale(padding=0.12),
+               axis=alt.Axis(labelLimit=190, ticks=False, domain=False, labelFontSize=13, grid=True))  # fmt: skip
+    offset = alt.YOffset("name:N", sort=names)
+    base = alt.Chart(data)
+    line = base.mark_rule(strokeWidth=2.5).encode(
+        alt.X("low:Q", title=axis, scale=alt.Scale(zero=False)), alt.X2("high:Q"), up, offset, colour, tooltip=tips
+    )
+    point = base.mark_point(filled=True, size=65, opacity=1).encode(
+        alt.X("value:Q", scale=alt.Scale(zero=False)), up, offset, colour,
+        alt.Shape("name:N", scale=look.shape(names), legend=legend), tooltip=tips,
+    )  # fmt: skip
+    return alt.layer(line, point).properties(height=(_GROUPED * len(names) + 10) * len(panels) + 60)
 
 
 def _record(row: Row) -> dict[str, object]:

@@ -25,7 +25,7 @@ def changes(chosen: Chosen, place: Place | None, look: Look) -> Comparison | Non
     others = _comparable(chosen.run)
     if not others:
         st.info(
-            "There is no other measured run with a method of this one. Run the same people again with other settings "
+            "There is no other measured run with a method and people of this one. Run the same people again with other settings "
             "into another folder, 'mesoface run … --out FOLDER', and it can be chosen here.",
             icon=":material/info:",
         )
@@ -63,7 +63,11 @@ def changes(chosen: Chosen, place: Place | None, look: Look) -> Comparison | Non
 
 def _comparable(run: Run) -> dict[str, Run]:
     measured = {name: one for name, one in runs().items() if not one.problem and one.folder.metrics.is_file()}
-    return {name: one for name, one in measured.items() if name != run.name and set(one.methods) & set(run.methods)}
+    return {
+        name: one
+        for name, one in measured.items()
+        if name != run.name and set(one.methods) & set(run.methods) and set(one.subjects) & set(run.subjects)
+    }
 
 
 def _by_block(rows: tuple[Contrast, ...]) -> dict[Block, list[Contrast]]:

@@ -53,7 +53,9 @@ def choose(run: Run, protocol: str) -> Chosen:
     """
     places = [place for place in values_of(run).places if place.protocol == protocol]
     spaces = list(dict.fromkeys(place.space for place in places))
-    space = kept_choice("space", [ANY, *spaces], ANY, "Compared", lambda name: _SPACES.get(name, name), width=170)
+    space = kept_choice(
+        "space", [ANY, *spaces], ANY, "What is compared", lambda name: _SPACES.get(name, name), width=170
+    )
     places = [place for place in places if space in (ANY, place.space)]
     regions = list(dict.fromkeys(place.region for place in places))
     region = kept_choice("region", [ANY, *regions], ANY, "Region", _or_usual, width=150)

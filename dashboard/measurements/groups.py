@@ -31,7 +31,7 @@ def groups(chosen: Chosen, place: Place, by: str, look: Look) -> Comparison:
     left, right = st.columns((3, 2), gap="medium")
     with left:
         st.markdown("**Means within each group**")
-        chart = intervals.forest(rows, look, f"mean {heading(place)}", zero=False)
+        chart = intervals.grouped_forest(rows, look, f"mean {heading(place)}")
         if chart is None:
             st.caption("No person has a value of this metric, so there are no groups.")
         else:

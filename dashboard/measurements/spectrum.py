@@ -43,7 +43,8 @@ def spectrum(run: Run, protocol: str, look: Look) -> None:
                  _in_words(found), f"relative spectrum {protocol}")  # fmt: skip
         st.caption(
             f"{_in_words(found)} Geometric means over {found.people} people; the judged skin for which all "
-            "methods vouch, so that every line is of the same texels. Above 0 dB is more relief than the photograph has, below less."
+            "methods vouch, so that every line is of the same texels. Above 0 dB is more relief than the photograph "
+            "has, below less."
         )
     else:
         st.info("No spectrum: the albedo maps of this run are not here, or too little skin is judged.")
