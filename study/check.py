@@ -74,7 +74,7 @@ def check_study(path: Path, simulations: int = SIMULATIONS) -> Checked:
     found = Checked(specification, pictures, tuple(against), advice_on_costs(specification, costs), costs)
     if not stimuli:
         return replace(found, power_reason=f"not computed: {pictures}")
-    layout = (*_people(specification, stimuli), *design.check(settings, stimuli))
+    layout = (*objections_to_people(specification, stimuli), *design.check(settings, stimuli))
     if layout:
         reason = "not computed: the trials cannot be laid out"
         return replace(found, objections=(*found.objections, *layout), power_reason=reason)
@@ -169,7 +169,8 @@ def stand_ins(specification: Specification, design: Design, people: int) -> tupl
     )
 
 
-def _people(specification: Specification, stimuli: Sequence[Stimulus]) -> list[str]:
+def objections_to_people(specification: Specification, stimuli: Sequence[Stimulus]) -> list[str]:
+    """What stands against pictures that show another number of people than the study file says."""
     kept = {*specification.stimuli.training_subjects}
     found = len({stimulus.subject for stimulus in stimuli} - kept)
     wanted = specification.stimuli.people

@@ -24,6 +24,7 @@ def words_of(specification: Specification) -> Words:
         right=wording.right,
         wrong=wording.wrong,
         scales=tuple(Scale(one.name, one.question, one.labels) for one in specification.worded_scales()),
+        page=specification.page_texts(),
         language=wording.language,
     )
 

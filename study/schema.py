@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from study.specification import Specification
 from study.study_file import model_of
-from study.wording import QUESTIONS, SCALES
+from study.wording import PAGE, QUESTIONS, SCALES
 
 _KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 
@@ -22,7 +22,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def markdown() -> str:
-    """Every field with its kind, default and meaning; then the questions and the ready-made scales."""
+    """Every field with its kind, default and meaning; then questions, ready-made scales and texts of the page."""
     lines = [
         "# The study file",
         "",
@@ -47,6 +47,8 @@ def markdown() -> str:
     ]
     lines += ["", "## Ready-made scales", "", "| name | question | labels, from 1 upwards |", "|---|---|---|"]
     lines += [f"| `{name}` | {scale.question} | {' · '.join(scale.labels)} |" for name, scale in SCALES.items()]
+    lines += ["", "## Texts of the page", "", "`wording.page` may say them otherwise; what is in braces is put in.", ""]
+    lines += ["| identifier | text |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in PAGE.items())]
     return "\n".join(lines) + "\n"
 
 

@@ -110,8 +110,8 @@ PAGE: Mapping[str, str] = {
     "zoom-needed": "(at most {percent} %)",
     "zoom-unknown": "not told by this browser",
     "card-title": "How large is your screen?",
-    "card": "Hold a bank card, or any card of that size, against the screen. Move the slider until the outline is exactly "
-    "as large as the card. Nothing of the card is read.",
+    "card": "Hold a bank card, or any card of that size, against the screen. Move the slider until the outline is "
+    "exactly as large as the card. Nothing of the card is read.",
     "card-size": "Size of the outline",
     "card-fits": "The outline is as large as my card.",
     "window-small": "The window is {found} pixels; it must have at least {needed}. Make it larger, or zoom out.",
@@ -127,8 +127,8 @@ PAGE: Mapping[str, str] = {
     "how-choice": "Press the picture that you choose.",
     "keys-choice": "With the keyboard: [1] is the first, [2] the second.",
     "how-ranking": "Drag the pictures into order, or use their arrows. The sign ⤢ shows a picture at full size.",
-    "keys-ranking": "With the keyboard: [Tab] to a picture, [Space] to lift it, the arrow keys to move it, [Space] to put "
-    "it down, [E] to enlarge it.",
+    "keys-ranking": "With the keyboard: [Tab] to a picture, [Space] to lift it, the arrow keys to move it, [Space] to "
+    "put it down, [E] to enlarge it.",
     "how-scales": "Choose a step on each scale.",
     "keys-scales": "With the keyboard: [1] is the first step; the next scale follows; [Enter] goes on.",
     "practice": "It begins with some questions for practice, which tell you whether you were right.",
@@ -172,14 +172,15 @@ PAGE: Mapping[str, str] = {
     "trying": "{error} The page tries again by itself.",
     "unreachable": "The study cannot be reached.",
     "refused": "The study refused this.",
-    "no-new-raters": "This study takes no new raters at the moment: thank you for coming.",
-    "all-taken": "All places of this study are taken at the moment: thank you for coming.",
+    "no-new-raters": "Thank you for coming: this study takes no new raters at the moment.",
+    "all-taken": "Thank you for coming: all places of this study are taken at the moment.",
     "kept-by-server": "The study cannot be reached at the moment: what you answered is kept.",
     "too-many": "Too many requests: wait a little.",
-    "sending-some": "{count} answers are being sent.",
-    "waiting-here": "{count} not sent yet: kept on this device and sent by itself as soon as the study can be reached.",
-    "waiting-page": "{count} not sent yet: kept in this page only, because this browser does not let it store anything. Do "
-    "not close or reload the page.",
+    "sending-some": "Answers being sent: {count}.",
+    "waiting-here": "Answers not sent yet: {count}. They are kept on this device and sent as soon as the study can be "
+    "reached.",
+    "waiting-page": "Answers not sent yet: {count}. They are kept in this page only, because this browser does not let "
+    "it store anything: do not close or reload the page.",
     "sending-title": "Your last answers are being sent",
     "sending": "Please keep this page open. It goes on by itself as soon as the study can be reached.",
     # The end.
@@ -193,13 +194,18 @@ PAGE: Mapping[str, str] = {
     "saved": "Everything is saved. You may close this page when you have handed in the code.",
     "next-person": "Next person",
     "screened-out-title": "Thank you for trying",
-    "screened-out": "This study needs another screen, so it ends here. You may come back with another device only if your "
-    "invitation says so.",
+    "screened-out": "This study needs another screen, so it ends here. You may come back with another device only if "
+    "your invitation says so.",
 }
 """All other text of the page, buttons included, by identifier; ``wording.page`` of the study file says it otherwise.
 
 What stands in braces is put in by the page.
 """
+
+
+def filled(text: str, values: Mapping[str, object]) -> str:
+    """``text`` with what stands in braces put in; the page does the same."""
+    return re.sub(r"\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), text)
 
 
 def placeholders(text: str) -> set[str]:

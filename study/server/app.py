@@ -50,7 +50,7 @@ from study.server.messages import (
 )
 from study.server.page import render_page, static_files
 from study.server.sessions import ConflictError, Host
-from study.server.settings import ServerSettings
+from study.server.settings import ServerSettings, Words
 from study.server.tokens import TokenError, token_key, verify
 from study.stimuli.catalogue import file_name, picture_of
 
@@ -85,7 +85,7 @@ def create_app(engine: Engine, folder: Path, settings: ServerSettings) -> FastAP
         redoc_url=None,
         redirect_slashes=False,
     )
-    _add_errors(app)
+    _add_errors(app, settings.words)
     _add_page(app, host)
     _add_pictures(app, host, folder)
     _add_api(app, host)
@@ -138,7 +138,7 @@ def _refuse(status: int, message: str, turn: int | None = None, wait: float | No
     return JSONResponse(Refusal(error=message, next=turn).model_dump(), status_code=status, headers=headers)
 
 
-def _add_errors(app: FastAPI) -> None:
+def _add_errors(app: FastAPI, words: Words) -> None:
     """Every failure is a sentence in JSON; none repeats what was sent."""
 
     async def expected(_request: Request, error: Exception) -> Response:
@@ -149,7 +149,7 @@ def _add_errors(app: FastAPI) -> None:
         if isinstance(error, StudyDatabaseError):
             # The page keeps the answer and comes again. What the database said is for the log.
             JOURNAL.error("database", extra={"said": {"reason": str(error)}})
-            return _refuse(503, "the study cannot be reached at the moment: what you answered is kept.", wait=5)
+            return _refuse(503, words.said("kept-by-server"), wait=5)
         if isinstance(error, InputError):
             return _refuse(400, str(error))
         JOURNAL.error("defect", exc_info=error)
@@ -226,7 +226,7 @@ def _add_api(app: FastAPI, host: Host) -> None:
         wait = buckets.wait(sender, time.monotonic())
         if wait > 0:
             seconds = str(max(1, math.ceil(wait)))
-            raise HTTPException(429, "too many requests: wait a little.", headers={"Retry-After": seconds})
+            raise HTTPException(429, host.settings.words.said("too-many"), headers={"Retry-After": seconds})
 
     # Both on the event loop: they wait for nothing, and the way to a thread and back costs more than they do.
     async def guest(request: Request) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from study.server.settings import ServerSettings
 
 _ROOM = Path(__file__).parent
 STYLE = "study.css"
-SCRIPTS = ("storage.js", "outbox.js", "pictures.js", "screen.js", "forms.js", "ranking.js", "study.js")
+SCRIPTS = ("words.js", "storage.js", "outbox.js", "pictures.js", "screen.js", "forms.js", "ranking.js", "study.js")
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 # The parameters of the page's address that the page passes on; any other stays where it is.
@@ -49,9 +51,11 @@ def render_page(settings: ServerSettings, files: dict[str, StaticFile]) -> bytes
         loader=FileSystemLoader(_ROOM / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["paragraphs"] = _paragraphs
+    environment.filters["keys"] = _keys
     words = settings.words
     text = environment.get_template("study.html").render(
         words=words,
+        said=words.said,
         screen=settings.screen,
         provider=settings.provider,
         kiosk=settings.kiosk,
@@ -72,6 +76,7 @@ def _told(settings: ServerSettings) -> dict[str, Any]:
         "parameters": PARAMETERS.get(settings.provider, ()),
         "kiosk": settings.kiosk,
         "consentVersion": words.consent_version,
+        "words": dict(words.page),
         "labels": dict(words.labels),
         "best": words.best,
         "worst": words.worst,
@@ -80,6 +85,11 @@ def _told(settings: ServerSettings) -> dict[str, Any]:
         "scales": [{"name": s.name, "question": s.question, "labels": s.labels} for s in words.scales],
         "card": settings.screen.card,
     }
+
+
+def _keys(text: str) -> Markup:
+    """``[E]`` as the key E."""
+    return Markup(re.sub(r"\[([^\[\]]+)\]", r"<kbd>\1</kbd>", str(escape(text))))
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -133,7 +133,7 @@ def _consent(host: Host, arrival: Arrival, visitor: str, at: datetime) -> Sessio
 
 def _require_open(session: Session, host: Host) -> None:
     if session.scalar(select(StudyRow.state).where(StudyRow.id == host.study_id)) != "open":
-        raise ConflictError("this study takes no new raters at the moment: thank you for coming.")
+        raise ConflictError(host.settings.words.said("no-new-raters"))
 
 
 def _who(host: Host, arrival: Arrival, visitor: str) -> str:
@@ -190,7 +190,7 @@ def screen(host: Host, number: int, measured: Screen, at: datetime) -> ScreenVie
         assignment = _locked(host, session, number)
         if assignment.state != "consented":  # said before, and what we replied was lost on its way
             return ScreenView(state=assignment.state, problems=[])
-        problems = screen_problems(measured, host.settings.screen)
+        problems = screen_problems(measured, host.settings.screen, host.settings.words)
         assignment.screen = measured.model_dump(exclude={"unsuitable"})
         assignment.last_seen_at = at
         if measured.unsuitable:
@@ -205,7 +205,7 @@ def _seat(host: Host, session: Session, assignment: AssignmentRow, at: datetime)
     """A slot for the rater, with its trials."""
     slot = take_slot(session, host.study_id, host.settings.lease, at)
     if slot is None:
-        raise ConflictError("all places of this study are taken at the moment: thank you for coming.")
+        raise ConflictError(host.settings.words.said("all-taken"))
     # Who had it before and fell silent; what they answered stays, and they may still come back.
     session.execute(
         update(AssignmentRow)

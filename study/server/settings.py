@@ -9,6 +9,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from study.contract import Design, DesignSettings
+from study.wording import PAGE, filled
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Words:
         best, worst: the ends of a ranking.
         right, wrong: feedback to a training trial.
         scales: of a page with scales.
+        page: all other text of the page, by the identifiers of ``study.wording.PAGE``.
         language: BCP 47 tag of all this.
     """
 
@@ -57,7 +59,12 @@ class Words:
     right: str = "That is right."
     wrong: str = "That is not right."
     scales: tuple[Scale, ...] = ()
+    page: Mapping[str, str] = field(default_factory=lambda: PAGE)
     language: str = "en"
+
+    def said(self, name: str, **values: object) -> str:
+        """The text ``name`` of the page with ``values`` put in."""
+        return filled(self.page[name], values)
 
 
 @dataclass(frozen=True)

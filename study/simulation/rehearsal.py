@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from recon.errors import InputError
 from recon.progress import Progress
 from recon.storage import read_json, write_json
+from study.check import objections_to_people
 from study.contract import Stimulus
 from study.designs import DESIGNS
 from study.launching import set_state
@@ -80,8 +81,11 @@ def plan_rehearsal(
         name: in the database; None for the study's with ``-rehearsal``.
 
     Raises:
-        InputError: the abilities do not fit the study.
+        InputError: the abilities do not fit the study, or the pictures show another number of people than it says.
     """
+    against = objections_to_people(specification, stimuli)
+    if against:
+        raise InputError(f"'{specification.name}' cannot be rehearsed: {against[0]}")
     changed = {
         "name": name or specification.name[: 80 - len(SUFFIX)] + SUFFIX,
         "raters": raters or specification.raters,

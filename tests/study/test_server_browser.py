@@ -366,7 +366,7 @@ def test_answers_are_kept_while_the_study_cannot_be_reached(browser: Browser, en
             wait_for(page, index)
             page.keyboard.press("1")
         wait_for(page, 3)
-        page.locator("#status", has_text="3 answers are not sent yet; they are kept on this device").wait_for()
+        page.locator("#status", has_text="Answers not sent yet: 3. They are kept on this device").wait_for()
         assert answers(engine) == []
         page.on("dialog", lambda dialog: dialog.accept())  # "leave the page?"
         page.reload()
@@ -381,6 +381,34 @@ def test_answers_are_kept_while_the_study_cannot_be_reached(browser: Browser, en
             page.keyboard.press("1")
         shows(page, "done")
     assert [answer["choice"] for answer in answers(engine)] == ["real"] * 3 + ["fake"] + ["real"] * 2
+
+
+def test_the_study_file_says_what_the_page_says(browser: Browser, engine: Engine, tmp_path: Path) -> None:
+    """Every text of the page in other words: nothing else is read, heard or pressed."""
+    from study.wording import PAGE, placeholders
+
+    def foreign(text: str) -> str:
+        return " ".join(["⟨", *(f"{{{one}}}" for one in sorted(placeholders(text))), "⟩"])
+
+    wanted = settings_for("ranking", training=1)
+    names = ("title", "consent", "instructions", "debrief", "contact", "best", "worst", "right", "wrong")
+    own: dict[str, Any] = {"questions": dict.fromkeys(wanted.words.questions, "⟨⟩"), **dict.fromkeys(names, "⟨⟩")}
+    words = replace(wanted.words, page={name: foreign(text) for name, text in PAGE.items()}, **own)
+    english = "() => [document.body.innerText, ...[...document.querySelectorAll('[aria-label]')]" \
+        ".map((one) => one.getAttribute('aria-label'))].join(' ').match(/[A-Za-z]{2,}/g)"  # fmt: skip
+    with site(engine, tmp_path, replace(wanted, words=words)) as address, opened(browser, DESK) as page:
+        page.goto(address)
+        for stage, button in (("consent", "agree-button"), ("screen", "screen-go"), ("instructions", "begin")):
+            shows(page, stage)
+            assert page.evaluate(english) is None
+            if stage == "consent":
+                page.locator("#agree").check()
+            page.locator(f"#{button}").click()
+        wait_for(page, 0)
+        assert page.evaluate(english) is None
+        answer_by_pointing(page, 0)
+        page.locator("#feedback").wait_for(state="visible")
+        assert page.evaluate(english) is None
 
 
 def test_a_second_window_does_not_spoil_the_first(browser: Browser, engine: Engine, tmp_path: Path) -> None:

@@ -179,6 +179,20 @@ def test_abilities_that_do_not_fit_the_study_are_named(tmp_path: Path) -> None:
         read_population(tmp_path / "put_in.yaml")
 
 
+def test_fewer_people_than_the_study_says_are_not_rehearsed(tmp_path: Path) -> None:
+    """As launch refuses them: what is rehearsed is what people will meet."""
+    asked = specification(tmp_path, "single_image")
+    stimuli = faces(tmp_path, asked)  # six people, and two for training
+    for people, refused in ((6, False), (7, True)):
+        block = asked.stimuli.model_copy(update={"people": people})
+        wanted = asked.model_copy(update={"stimuli": block})
+        if refused:
+            with pytest.raises(InputError, match="cannot be rehearsed: stimuli.people is 7, and the pictures show 6"):
+                plan_rehearsal(wanted, tmp_path, stimuli, Population())
+        else:
+            assert plan_rehearsal(wanted, tmp_path, stimuli, Population()).stimuli == stimuli
+
+
 def _counts(engine: Engine) -> Counter[str]:
     with reading(engine) as session:
         found = Counter(session.scalars(select(AssignmentRow.state)).all())

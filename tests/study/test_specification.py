@@ -96,6 +96,14 @@ def test_a_small_file(write: Write) -> None:
     ("old", "new", "line", "said"),
     [
         ("raters: 10", "ratres: 10", 5, "there is no 'ratres': did you mean 'raters'?"),
+        ("raters: 10", "wording: {page: {cpy: Kopieren}}\nraters: 10", 5, "no text 'cpy': did you mean 'copy'?"),
+        ("raters: 10", "wording: {page: {copy: '{a}'}}\nraters: 10", 5, "for '{a}' in 'copy': it takes none"),
+        (
+            "raters: 10",
+            "wording: {page: {contact: 'Fragen: {mail}'}}\nraters: 10",
+            5,
+            "nothing is put in for '{mail}' in 'contact': known are {contact}",
+        ),
         ("raters: 10\n", "", 1, "'raters' is missing: add it (How many people answer)"),
         ("  main: 4\n", "", 15, "'trials.main' is missing: add it (Trials that are analysed)"),
         ("  main: 4", "  mian: 4", 16, "there is no 'trials.mian': did you mean 'trials.main'?"),
@@ -279,7 +287,7 @@ def test_the_schema_documents_every_field() -> None:
     assert len(objects) >= 10
     assert all(found["additionalProperties"] is False for found in objects if found["type"] == "object")
     width = {len(re.split(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("| `")}
-    assert width == {5, 6}
+    assert width == {4, 5, 6}
 
 
 @pytest.mark.parametrize(

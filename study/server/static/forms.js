@@ -11,11 +11,11 @@ Study.make = function (tag, properties, ...children) {
 const make = Study.make;
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 
-Study.pictureLabel = (place, count) => (count === 1 ? 'The face to judge' : `Face ${LETTERS[place]}`);
+Study.pictureLabel = (place, count) => (count === 1 ? Study.say('only-face') : Study.say('face', { letter: LETTERS[place] }));
 
 Study.referenceFigure = function (trial) {
-  const figure = make('figure', { className: 'reference' }, Study.Pictures.element(trial.reference, 'The photograph'));
-  figure.append(make('figcaption', { textContent: 'Photograph' }));
+  const figure = make('figure', { className: 'reference' }, Study.Pictures.element(trial.reference, Study.say('photograph')));
+  figure.append(make('figcaption', { textContent: Study.say('photograph') }));
   return figure;
 };
 
@@ -39,7 +39,8 @@ Study.forms['real-or-fake'] = function (trial, told, places, answered) {
   );
   if (trial.reference) places.stimuli.prepend(Study.referenceFigure(trial));
   const keys = {};
-  Object.entries({ real: 'Real', fake: 'Fake', ...told.labels }).forEach(([value, label], place) => {
+  // In this order, whatever the order in which they were told.
+  Object.entries({ real: '', fake: '', ...told.labels }).forEach(([value, label], place) => {
     const give = () => answered({ choice: value });
     const button = make('button', { type: 'button', className: 'answer', onclick: give }, make('kbd', { textContent: String(place + 1) }), label);
     button.dataset.value = value;
@@ -83,13 +84,13 @@ Study.forms.scales = function (trial, told, places, answered) {
   const count = trial.shown.length;
   trial.shown.forEach((picture, place) => {
     const image = Study.Pictures.element(picture, Study.pictureLabel(place, count));
-    const caption = trial.reference ? [make('figcaption', { textContent: 'To judge' })] : [];
+    const caption = trial.reference ? [make('figcaption', { textContent: Study.say('to-judge') })] : [];
     pictures.prepend(make('figure', {}, image, ...caption));
   });
   const form = make('form', { id: 'scales' });
   const value = (scale) => new FormData(form).get(`scale-${scale.name}`);
   const missing = () => told.scales.filter((scale) => value(scale) === null);
-  const next = make('button', { type: 'submit', textContent: 'Next', className: 'answer', disabled: true });
+  const next = make('button', { type: 'submit', textContent: Study.say('next'), className: 'answer', disabled: true });
   const changed = () => {
     next.disabled = missing().length > 0;
   };

@@ -28,10 +28,10 @@ Study.post = async function (path, body, token) {
     const said = await reply.json();
     if (reply.ok) return said;
     const wait = Number(reply.headers.get('Retry-After')) * 1000 || 0;
-    throw new Study.Refusal(reply.status, said.error || 'The study refused this.', said.next, wait);
+    throw new Study.Refusal(reply.status, said.error || Study.say('refused'), said.next, wait);
   } catch (error) {
     if (error instanceof Study.Refusal) throw error;
-    throw new Study.Refusal(0, 'The study cannot be reached.', undefined, 0);
+    throw new Study.Refusal(0, Study.say('unreachable'), undefined, 0);
   } finally {
     clearTimeout(timer);
   }

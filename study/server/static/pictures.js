@@ -48,7 +48,7 @@ Study.Pictures = class {
       } catch (error) {
         if (tries === MOST_TRIES) {
           this.loading.delete(picture.url);
-          throw new Study.Refusal(0, 'A picture cannot be loaded.', undefined, 0);
+          throw new Study.Refusal(0, Study.say('picture-failed'), undefined, 0);
         }
         await Study.wakeful(Study.pause(tries, 0));
       }

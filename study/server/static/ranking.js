@@ -15,12 +15,12 @@ class Ranking {
     Object.assign(this, { trial, told, answered, moved: false, warned: false, lifted: null, before: null });
     const { make } = Study;
     this.strip = make('ol', { id: 'strip' });
-    this.strip.setAttribute('aria-label', `From ${told.best} to ${told.worst}`);
+    this.strip.setAttribute('aria-label', Study.say('order', told));
     trial.shown.forEach((picture, place) => this.strip.append(this.entry(picture, place)));
     this.ends = make('div', { className: 'ends' }, make('span', { textContent: `1: ${told.best}` }), make('span', { textContent: `${trial.shown.length}: ${told.worst}` }));
     this.news = make('p', { className: 'note', hidden: true });
     this.news.setAttribute('role', 'status');
-    this.confirm = make('button', { type: 'button', className: 'answer', textContent: 'This is my order', onclick: () => this.finish() });
+    this.confirm = make('button', { type: 'button', className: 'answer', textContent: Study.say('confirm-order'), onclick: () => this.finish() });
     this.confirm.id = 'confirm-order';
     const lowest = make('p', { className: 'note down', textContent: `${trial.shown.length}: ${told.worst}` });
     if (trial.reference) places.stimuli.append(Study.referenceFigure(trial));
@@ -42,7 +42,7 @@ class Ranking {
     const label = Study.pictureLabel(place, this.trial.shown.length);
     const button = (name, text, across, down, act) => {
       const element = make('button', { type: 'button', tabIndex: -1, onclick: act }, make('span', { className: 'across', textContent: across }), make('span', { className: 'down', textContent: down }));
-      element.setAttribute('aria-label', `${text} ${label}`);
+      element.setAttribute('aria-label', Study.say(text, { face: label }));
       element.dataset.act = name;
       return element;
     };
@@ -54,10 +54,10 @@ class Ranking {
     const tools = make('div', { className: 'tools' });
     tools.append(
       make('div', { className: 'name', textContent: label }),
-      button('back', 'Move forward', '◀', '▲', () => this.shift(item, -1)),
+      button('back', 'forward', '◀', '▲', () => this.shift(item, -1)),
       grip,
-      button('closer', 'Enlarge', '⤢', '⤢', () => Study.showCloser(picture, label)),
-      button('on', 'Move backward', '▶', '▼', () => this.shift(item, 1)),
+      button('closer', 'enlarge', '⤢', '⤢', () => Study.showCloser(picture, label)),
+      button('on', 'backward', '▶', '▼', () => this.shift(item, 1)),
     );
     item.append(tools);
     item.addEventListener('keydown', (event) => this.key(event, item));
@@ -68,8 +68,8 @@ class Ranking {
   number() {
     this.entries.forEach((item, place) => {
       item.querySelector('.place').textContent = String(place + 1);
-      const state = this.lifted === item ? ', lifted' : '';
-      item.setAttribute('aria-label', `${item.dataset.label}, place ${place + 1} of ${this.entries.length}${state}`);
+      const text = this.lifted === item ? 'place-lifted' : 'place';
+      item.setAttribute('aria-label', Study.say(text, { face: item.dataset.label, place: place + 1, count: this.entries.length }));
       item.querySelector('[data-act=back]').disabled = place === 0;
       item.querySelector('[data-act=on]').disabled = place === this.entries.length - 1;
       item.classList.toggle('lifted', this.lifted === item);
@@ -91,7 +91,7 @@ class Ranking {
     this.moved = true;
     this.number();
     if (focused) (focused.disabled ? item : focused).focus();
-    this.say(`${item.dataset.label} is now at place ${to + 1} of ${entries.length}.`);
+    this.say(Study.say('moved', { face: item.dataset.label, place: to + 1, count: entries.length }));
   }
 
   key(event, item) {
@@ -106,7 +106,7 @@ class Ranking {
       this.lifted.focus();
       this.lifted = null;
       this.number();
-      this.say(`${label} is back where it was.`);
+      this.say(Study.say('put-back', { face: label }));
     } else if (step && this.lifted === item) {
       this.shift(item, step);
     } else if (step) {
@@ -124,14 +124,14 @@ class Ranking {
     this.lifted = item;
     this.before = this.entries;
     this.number();
-    this.say(`${item.dataset.label} is lifted: move it with the arrow keys, put it down with Space.`);
+    this.say(Study.say('lifted', { face: item.dataset.label }));
   }
 
   putDown() {
     const item = this.lifted;
     this.lifted = null;
     this.number();
-    this.say(`${item.dataset.label} is at place ${this.entries.indexOf(item) + 1}.`);
+    this.say(Study.say('put-down', { face: item.dataset.label, place: this.entries.indexOf(item) + 1 }));
   }
 
   // A finger drags by the grip, because elsewhere it scrolls the page; a mouse drags anywhere.
@@ -155,7 +155,7 @@ class Ranking {
       for (const [name, heard] of Object.entries(heards)) item.ownerDocument.removeEventListener(name, heard);
       item.classList.remove('dragged');
       item.style.transform = '';
-      if (dragging) this.say(`${item.dataset.label} is at place ${this.entries.indexOf(item) + 1}.`);
+      if (dragging) this.say(Study.say('put-down', { face: item.dataset.label, place: this.entries.indexOf(item) + 1 }));
     };
     const heards = { pointermove: move, pointerup: end, pointercancel: end };
     for (const [name, heard] of Object.entries(heards)) item.ownerDocument.addEventListener(name, heard);
@@ -191,7 +191,7 @@ class Ranking {
   finish() {
     if (!this.moved && !this.warned) {
       this.warned = true;
-      this.say('You have not moved any picture. If this is your order, press the button once more.');
+      this.say(Study.say('order-as-it-was'));
       return;
     }
     this.answered({ order: this.entries.map((item) => Number(item.dataset.position)) });

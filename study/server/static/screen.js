@@ -59,7 +59,7 @@ Study.Screen = class {
     this.find('screen-size').textContent = `${Math.round(window.innerWidth)} × ${Math.round(window.innerHeight)}`;
     this.find('screen-colours').textContent = String(window.screen.colorDepth);
     const zoom = this.find('screen-zoom');
-    if (zoom) zoom.textContent = this.zoom === null ? 'not told by this browser' : `${Math.round(this.zoom * 100)} %`;
+    if (zoom) zoom.textContent = this.zoom === null ? Study.say('zoom-unknown') : `${Math.round(this.zoom * 100)} %`;
     if (!this.slider) return;
     const long = Number(this.slider.value);
     const short = (long * CARD_SHORT) / CARD_LONG;

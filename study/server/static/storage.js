@@ -2,8 +2,6 @@
 // else in memory, which a reload loses. Nothing here tells who the rater is.
 'use strict';
 
-window.Study = window.Study || {};
-
 Study.makeStorage = function (prefix) {
   let box = null;
   try {

@@ -4,7 +4,7 @@
 
 (function () {
   const find = (id) => document.getElementById(id);
-  const told = JSON.parse(find('told').textContent);
+  const { told } = Study;
   const storage = Study.makeStorage(`mesoface ${told.study}`);
   const address = new URLSearchParams(window.location.search);
   const parameters = Object.fromEntries(
@@ -62,18 +62,14 @@
 
   // Failures while nothing of the rater's is at stake.
   function toldOf(error) {
-    status(error ? `${error.message} The page tries again by itself.` : '', error);
+    status(error ? Study.say('trying', { error: error.message }) : '', error);
   }
 
   // What waits in the outbox, in words.
   function toldOfOutbox(waiting, error, kept) {
     if (!waiting) return status('');
-    const answers = waiting === 1 ? '1 answer is' : `${waiting} answers are`;
-    if (!error) return waiting > 1 ? status(`${answers} being sent.`) : undefined;
-    const where = kept
-      ? 'kept on this device and sent by itself as soon as the study can be reached.'
-      : 'kept in this page only, because this browser does not let it store anything: do not close or reload the page.';
-    return status(`${answers} not sent yet; ${waiting === 1 ? 'it is' : 'they are'} ${where}`, true);
+    if (!error) return waiting > 1 ? status(Study.say('sending-some', { count: waiting })) : undefined;
+    return status(Study.say(kept ? 'waiting-here' : 'waiting-page', { count: waiting }), true);
   }
 
   // ---- arriving, agreeing, screen
@@ -163,7 +159,7 @@
         find('waiting').hidden = false;
       });
     } catch (error) {
-      return trouble('A picture cannot be loaded. Your answers so far are safe.', () => show(place));
+      return trouble(Study.say('picture-failed'), () => arrive().catch(refused));
     } finally {
       find('waiting').hidden = true;
     }
@@ -174,8 +170,8 @@
   function progress(trial) {
     const practice = trials.filter((other) => other.training).length;
     const first = session.total - trials.length;
-    const text = trial.training ? `Practice ${trial.index + 1}` : `Question ${trial.index + 1} of ${session.total}`;
-    find('progress-text').textContent = practice && trial.training ? `${text} of ${first + practice}` : text;
+    const [text, count] = trial.training ? ['practice-number', first + practice] : ['question-number', session.total];
+    find('progress-text').textContent = Study.say(text, { number: trial.index + 1, count });
     find('progress-bar').max = session.total;
     find('progress-bar').value = trial.index;
   }
@@ -226,9 +222,9 @@
     const parts = [];
     if (said && said.correct !== null) parts.push(said.correct ? told.right : told.wrong);
     if (said && said.expected) parts.push(...expectation(said.expected, trials[place].shown.length));
-    if (!parts.length) parts.push('Thank you.');
+    if (!parts.length) parts.push(Study.say('practice-thanks'));
     const last = place + 1 >= trials.length || !trials[place + 1].training;
-    if (last) parts.push('That was the practice: from now on your answers count.');
+    if (last) parts.push(Study.say('practice-over'));
     find('feedback-text').textContent = parts.join(' ');
     find('feedback-next').onclick = () => goOn(place);
     find('answers').hidden = true;
@@ -242,15 +238,15 @@
     const face = (position) => Study.pictureLabel(position, count);
     const scores = (values, how) => Object.entries(values).map(([name, score]) => {
       const scale = told.scales.find((other) => other.name === name);
-      return `${scale ? scale.question : name} ${how} ${score}.`;
+      return Study.say(how, { question: scale ? scale.question : name, score });
     });
     const words = {
-      choice: (value) => [`The answer is: ${typeof value === 'number' ? face(value) : told.labels[value] || value}.`],
-      first: (value) => [`First, as ${told.best}, comes ${face(value)}.`],
-      last: (value) => [`Last, as ${told.worst}, comes ${face(value)}.`],
-      scores: (values) => scores(values, 'Expected was'),
-      at_most: (values) => scores(values, 'Expected was at most'),
-      at_least: (values) => scores(values, 'Expected was at least'),
+      choice: (value) => [Study.say('expected-answer', { answer: typeof value === 'number' ? face(value) : told.labels[value] || value })],
+      first: (value) => [Study.say('expected-first', { best: told.best, face: face(value) })],
+      last: (value) => [Study.say('expected-last', { worst: told.worst, face: face(value) })],
+      scores: (values) => scores(values, 'expected-score'),
+      at_most: (values) => scores(values, 'expected-at-most'),
+      at_least: (values) => scores(values, 'expected-at-least'),
     };
     return Object.entries(expected).flatMap(([name, value]) => (words[name] ? words[name](value) : []));
   }
@@ -332,11 +328,11 @@
   function handIn(completion) {
     if (!completion.url) return [];
     const fields = Object.entries(completion.fields);
-    if (!fields.length) return [Study.make('a', { href: completion.url, className: 'button', target: '_top', textContent: 'Hand in and return' })];
+    if (!fields.length) return [Study.make('a', { href: completion.url, className: 'button', target: '_top', textContent: Study.say('hand-in-return') })];
     const form = Study.make('form', { method: 'post', action: completion.url });
     form.append(
       ...fields.map(([name, value]) => Study.make('input', { type: 'hidden', name, value })),
-      Study.make('button', { type: 'submit', textContent: 'Hand in' }),
+      Study.make('button', { type: 'submit', textContent: Study.say('hand-in') }),
     );
     return [form];
   }
@@ -344,10 +340,10 @@
   async function copy(place, code) {
     try {
       await navigator.clipboard.writeText(code);
-      status('The code is copied.');
+      status(Study.say('copied'));
     } catch (error) {
       window.getSelection().selectAllChildren(place); // not allowed here: the code is marked, to be copied by hand
-      status('The code is marked: copy it with Ctrl and C.');
+      status(Study.say('marked'));
     }
   }
 
