@@ -257,8 +257,9 @@ def bonus(name: str, session: int, cents: int, reason: str, db: str | None, live
     engine = open_database(db)
     due = dues(engine, name)
     provider = PROVIDERS.get(due.provider)(ProviderSettings(live=live, endpoint=endpoint, engine=engine))
-    give_bonus(engine, provider, name, session, cents, reason)
-    click.echo(f"{name}: bonus of {money(cents, due.currency)} to session {session}: {reason.strip()}")
+    paid = give_bonus(engine, provider, name, session, cents, reason)
+    said = f"{name}: bonus of {money(cents, due.currency)} to session {session}: {reason.strip()}"
+    click.echo(said if paid else f"{said} (was paid before: give another reason for another bonus)")
     _say_budget(engine, name)
 
 

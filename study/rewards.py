@@ -177,8 +177,11 @@ def settle(engine: Engine, provider: Provider, name: str, progress: Progress = n
     return Settled(tuple(approved), tuple(rejected), failed)
 
 
-def give_bonus(engine: Engine, provider: Provider, name: str, number: int, cents: int, reason: str) -> None:
+def give_bonus(engine: Engine, provider: Provider, name: str, number: int, cents: int, reason: str) -> bool:
     """Pay the rater of session ``number`` a bonus of ``cents``, once for each ``reason``; whatever was decided.
+
+    Returns:
+        Whether it was paid now; False where it was before.
 
     Raises:
         UsageError: no such study or session, model raters, no reason, or a study that was never launched.
@@ -189,7 +192,7 @@ def give_bonus(engine: Engine, provider: Provider, name: str, number: int, cents
     if not reason.strip():
         raise UsageError("a bonus needs a reason, which the rater reads: give --reason.")
     _prepare_one(engine, provider, name, number)
-    paying.pay_bonus(engine, provider, number, cents, reason.strip(), reason.strip())
+    return paying.pay_bonus(engine, provider, number, cents, reason.strip(), reason.strip())
 
 
 def ask_return(engine: Engine, provider: Provider, name: str, number: int, reason: str) -> None:

@@ -13,10 +13,16 @@ FAILURES = ("429", "503 before", "503 after", "drop before", "drop after")
 
 
 class FakeMarketplace(ABC):
-    """Serves ``answer``; ``failures`` are used up by the next requests that change something."""
+    """Serves ``answer``; ``failures`` are used up by the next requests that change something.
+
+    A request whose path or operation ends with ``hold_at`` is carried out, tells so by ``held``, and is never answered:
+    time for a test to kill the program that made it.
+    """
 
     def __init__(self) -> None:
         self.failures: deque[str] = deque()
+        self.hold_at = ""
+        self.held, self.let_go = threading.Event(), threading.Event()
         self.requests: list[tuple[str, str]] = []
         self.headers: list[dict[str, str]] = []
         self.lock = threading.Lock()
@@ -61,6 +67,10 @@ class _Handler(BaseHTTPRequestHandler):
             status, content = 0, b""
             if failure in {"", "503 after", "drop after"}:
                 status, content = market.answer(self.command, self.path, headers, body)
+        if market.hold_at and (self.path + headers.get("x-amz-target", "")).endswith(market.hold_at):
+            market.held.set()
+            market.let_go.wait(60)
+            failure = "drop after"
         if failure.startswith("drop"):
             self.close_connection = True
             return

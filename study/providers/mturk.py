@@ -1,7 +1,7 @@
 """Amazon Mechanical Turk (API of 2017-01-17, through boto3), with ExternalQuestion.
 
 AWS's documentation announces the end of Mechanical Turk on 30 September 2026. This adapter serves endpoints that speak
-its protocol; where none answers, the error says so. Its batch results are read by ``study.providers.mturk_results``.
+its protocol; where none answers, the error says so. Its batch results are imported by ``study.batch_import``.
 
 A posting is one HIT or several: HITs with ten assignments or more cost another 20 % of the reward, so a study is cut
 into HITs of at most nine where that is cheaper. What repeating does (AWS, *Use request tokens*): CreateHIT and
@@ -288,7 +288,8 @@ class MTurkProvider:
         except (aws.ConnectionError, aws.HTTPClientError) as error:
             raise OutcomeUnknownError(
                 f"Mechanical Turk's endpoint {self._client.meta.endpoint_url} does not answer "
-                f"({type(error).__name__}). {END}: there may be none any more."
+                f"({type(error).__name__}). {END}: there may be none any more. Batch results that were downloaded "
+                "before are imported with 'mesoface study import-batch'."
             ) from error
         except aws.BotoCoreError as error:
             raise ProviderError(f"Mechanical Turk cannot be asked for {operation}: {error}") from error

@@ -105,8 +105,8 @@ def request_return(engine: Engine, provider: Provider, assignment_id: int, reaso
     provider.request_return(rater.submission_id, [reason])
 
 
-def pay_bonus(engine: Engine, provider: Provider, assignment_id: int, cents: int, reason: str, purpose: str) -> None:
-    """Pay a bonus once for each ``purpose``; nothing where it was paid.
+def pay_bonus(engine: Engine, provider: Provider, assignment_id: int, cents: int, reason: str, purpose: str) -> bool:
+    """Pay a bonus once for each ``purpose``; False where it was paid before.
 
     Args:
         cents: that the rater gets.
@@ -128,7 +128,7 @@ def pay_bonus(engine: Engine, provider: Provider, assignment_id: int, cents: int
         token, rater.posting_id, rater.submission_id, rater.participant, cents, reason, rater.bonus_paid_cents
     )
     if not _may_send(engine, provider, assignment_id, bonus):
-        return
+        return False
     prepared = provider.prepare_bonus(bonus)
     with transaction(engine) as session:
         wish = ledger.Wish(token, prepared.cost)
@@ -140,7 +140,7 @@ def pay_bonus(engine: Engine, provider: Provider, assignment_id: int, cents: int
         reference = row.provider_reference
         first = ledger.move(session, token, "planned", "sent")
         if not first and row.state != "sent":
-            return  # another program was faster
+            return False  # another program was faster
     try:
         provider.pay_bonus(bonus, reference)
     except OutcomeUnknownError:
@@ -150,6 +150,7 @@ def pay_bonus(engine: Engine, provider: Provider, assignment_id: int, cents: int
             _move(engine, token, "sent", "failed")
         raise
     _move(engine, token, "sent", "confirmed")
+    return True
 
 
 def _may_send(engine: Engine, provider: Provider, assignment_id: int, bonus: Bonus) -> bool:

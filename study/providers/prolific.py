@@ -53,7 +53,7 @@ SUBMISSION_STATES: dict[str, SubmissionState] = {
     "RESERVED": "started",
     "ACTIVE": "started",
     "PROCESSING": "started",
-    "TIMED-OUT": "timed-out",
+    "TIMED OUT": "timed-out",
     "AWAITING REVIEW": "submitted",
     "APPROVED": "approved",
     "PARTIALLY APPROVED": "approved",
@@ -345,7 +345,7 @@ def submission_state(status: str) -> SubmissionState:
         ProviderError: a word that Prolific's documentation does not know.
     """
     try:
-        return SUBMISSION_STATES[status.upper().replace("_", " ")]
+        return SUBMISSION_STATES[status.upper().replace("_", " ").replace("-", " ")]
     except KeyError:
         raise ProviderError(f"Prolific calls a submission '{status}', which this mesoface does not know.") from None
 

@@ -17,7 +17,7 @@ def typed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str
 
 def test_from_nothing_to_the_schema_and_back(empty_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = typed(capsys, "check", "--db", empty_url)
-    assert code == 3 and "mesoface study database upgrade" in said
+    assert code == 3 and "mesoface study database upgrade --db" in said  # of this one, not of the default
     assert typed(capsys, "upgrade", "--db", empty_url)[0] == 0
     code, said = typed(capsys, "upgrade", "--db", empty_url)
     assert code == 0 and "is at schema 0001" in said

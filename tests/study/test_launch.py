@@ -275,6 +275,31 @@ def test_prolific_live_by_wish_alone_once_and_closed(
     assert changed and closed.state == "closed"
 
 
+def test_test_participants_answer_a_study_of_their_own_and_cost_nothing(
+    file: Path, url: str, engine: Engine, market: FakeProlific
+) -> None:
+    change(file, payment={"provider": "prolific", "cap": 1000, "reward": 60})
+    given = ("--endpoint", f"{market.address}/api/v1", "--url", "https://study.example.org/", "--test")
+    first = launched(url, file, *given)
+    assert first["study"] == "small-test" and Path(first["folder"]) == file.parent.parent / "small-test"
+    assert launched(url, file.parent, *given) == launched(url, first["folder"], *given) == first
+    assert [(one["status"], one["test"]) for one in market.studies.values()] == [
+        ("UNPUBLISHED", False),
+        ("ACTIVE", True),
+    ]
+    assert market.exposure_cents() == first["committed_cents"] == 0
+    assert study_names(engine) == ("small-test",)  # answers of the test are none of the study's
+    real = launched(url, file, *given[:-1], "--live")
+    assert real["study"] == "small" and market.exposure_cents() == real["committed_cents"] > 0
+    with pytest.raises(UsageError, match="different wishes"):
+        launched(url, file, *given, "--draft")
+
+
+def test_without_test_participants_the_mend_is_said(file: Path, url: str, engine: Engine) -> None:
+    with pytest.raises(UsageError, match="'local' has no test participants"):
+        launched(url, file, "--test")
+
+
 def test_a_cap_that_fees_would_pass_stops_the_posting(
     file: Path, url: str, engine: Engine, market: FakeProlific
 ) -> None:

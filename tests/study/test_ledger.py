@@ -56,7 +56,7 @@ def test_the_cap_may_be_reached_and_not_passed(database: Engine) -> None:
         ledger.promise(session, study.id, [_wish("a", 900, 100)])
         ledger.promise(session, study.id, [_wish("a", 900, 100)])  # the same money
         identifier = study.id
-    with pytest.raises(BudgetError, match="nothing was called"), transaction(database) as session:
+    with pytest.raises(BudgetError, match="it was not done"), transaction(database) as session:
         ledger.promise(session, identifier, [_wish("b", 0, 1)])
     with transaction(database) as session:
         assert ledger.committed_cents(session, identifier) == 1000

@@ -10,15 +10,16 @@ import click
 import pytest
 from click.testing import CliRunner
 from fake_prolific import TOKEN, FakeProlific
+from provider_stages import add_session
 from sqlalchemy import Engine, select
 from study_rows import add_assignment, add_study
 
-from recon.errors import UsageError
+from recon.errors import InputError, UsageError
 from study import ledger, provider_commands
 from study.database import HitRow, StudyRow
 from study.engine import open_database, transaction, upgrade
 from study.offer import posting_of
-from study.providers import PROVIDERS, ProviderSettings, launching
+from study.providers import PROVIDERS, ProviderSettings, launching, paying
 from study.providers.contract import Cost
 from study.specification import read_specification
 
@@ -137,3 +138,53 @@ def test_what_nobody_knows_is_shown_and_settled(engine: Engine) -> None:
     with transaction(engine) as session:
         found = ledger.budget(session, session.scalars(select(StudyRow)).one())
     assert (found.left_cents, found.unsettled) == (1000, ())
+
+
+@pytest.fixture
+def handed_in(engine: Engine, fake: FakeProlific) -> tuple[int, str, list[str]]:
+    """A rater of Prolific who handed the work in: session, submission, and options of commands."""
+    _enter(engine, "prolific", cap_cents=1_000_000)
+    endpoint = f"{fake.address}/api/v1"
+    provider = PROVIDERS.get("prolific")(ProviderSettings(live=True, endpoint=endpoint))
+    (posted,) = launching.launch(engine, provider, posting_of(_study(engine), URL, completion_code="C0DE"))
+    number = fake.arrive(posted.provider_id, "P1")
+    session = add_session(engine, "real", "prolific", number, "P1", posted.provider_id)
+    return session, number, ["--endpoint", endpoint]
+
+
+def test_work_is_asked_back_once_and_live_alone(
+    engine: Engine, fake: FakeProlific, handed_in: tuple[int, str, list[str]]
+) -> None:
+    session, number, where = handed_in
+    given = ("real", str(session), "--reason", "You wrote that you want to withdraw.", *where)
+    with pytest.raises(UsageError, match="--live"):
+        _typed(engine, provider_commands.ask_return, *given)
+    with pytest.raises(UsageError, match="no session 999"):
+        _typed(engine, provider_commands.ask_return, "real", "999", *given[2:], "--live")
+    with pytest.raises(UsageError, match="--reason"):
+        _typed(engine, provider_commands.ask_return, *given[:3], " ", *where, "--live")
+    for _ in range(2):
+        assert "is asked to return" in _typed(engine, provider_commands.ask_return, *given, "--live")
+    assert sum(path.endswith("request-return/") for _, path in fake.requests) == 1
+    fake.people[number]["status"] = "RETURNED"
+    assert _typed(engine, provider_commands.follow, "real", *where) == "returned\t1\n"
+
+
+def test_what_was_paid_is_not_asked_back(
+    engine: Engine, fake: FakeProlific, handed_in: tuple[int, str, list[str]]
+) -> None:
+    session, _, where = handed_in
+    paying.approve(engine, PROVIDERS.get("prolific")(ProviderSettings(live=True, endpoint=where[1])), session)
+    with pytest.raises(InputError, match="was paid"):
+        _typed(engine, provider_commands.ask_return, "real", str(session), "--reason", "x", *where, "--live")
+    assert not any(path.endswith("request-return/") for _, path in fake.requests)
+
+
+def test_our_own_raters_are_asked_in_person(engine: Engine) -> None:
+    _enter(engine, "local", cap_cents=1_000_000)
+    provider = PROVIDERS.get("local")(ProviderSettings(engine=engine))
+    launching.launch(engine, provider, posting_of(_study(engine), "http://127.0.0.1:8000/"))
+    with transaction(engine) as session:
+        number = add_assignment(session, session.scalars(select(StudyRow)).one(), None).id
+    with pytest.raises(UsageError, match="'local' cannot ask for work back"):
+        _typed(engine, provider_commands.ask_return, "real", str(number), "--reason", "x")
