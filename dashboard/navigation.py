@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from dashboard.access import role, why_not
-from dashboard.document import FRAME, wordmark
+from dashboard.document import wordmark
 from dashboard.settings import current
 from dashboard.trouble import told
 
@@ -30,7 +30,7 @@ def draw() -> None:
         return
     page = st.navigation(pages(), position="top")
     st.set_page_config(page_title=f"{page.title} · mesoface", layout="wide")
-    st.logo(wordmark(st.context.theme.type == "dark"), size="medium", icon_image=str(FRAME / "mark.svg"))
+    st.logo(wordmark(st.context.theme.type == "dark"), size="medium")
     page.run()
     _account()
 
@@ -60,7 +60,7 @@ def _strangers() -> None:
     door = current().door
     if door.passwords is not None:
         st.title("You are logged out")
-        st.markdown("[Log in again](/login)")
+        st.html('<a href="/login" target="_self">Log in again</a>')
     elif st.user.get("is_logged_in"):
         st.title("You are not invited")
         st.write(f"This dashboard is for others than {st.user.get('email') or 'you'}. Ask who runs it.")
@@ -78,6 +78,7 @@ def _account() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(reason or "You may change things here.", width="content")
         if door.passwords is not None:
-            st.caption("[Log out](/logout)", width="content")
+            # Streamlit's Markdown opens links in another tab.
+            st.html('<a class="mf-quiet" href="/logout" target="_self">Log out</a>', width="content")
         elif door.oidc:
             st.button("Log out", type="tertiary", on_click=st.logout)
