@@ -19,7 +19,18 @@ from sqlalchemy.orm import Session
 
 from recon.errors import UsageError
 from study.contract import Stimulus
-from study.database import AssignmentRow, HitRow, ParticipantRow, ResponseRow, StimulusRow, TrialRow, now
+from study.database import (
+    STUDY_STATES,
+    AssignmentRow,
+    HitRow,
+    ParticipantRow,
+    PaymentRow,
+    QaDecisionRow,
+    ResponseRow,
+    StimulusRow,
+    TrialRow,
+    now,
+)
 from study.engine import reading
 from study.quality.records import PSEUDONYM_DIGITS, find_study
 from study.quality.rules import SUBMITTED
@@ -221,3 +232,28 @@ def posted_live(engine: Engine, name: str) -> bool:
     with reading(engine) as session:
         study = find_study(session, name)
         return session.scalar(select(HitRow.id).where(HitRow.study_id == study.id, HitRow.live).limit(1)) is not None
+
+
+def marks_of(engine: Engine, name: str) -> tuple[int, ...]:
+    """Numbers that change whenever answers, sessions, decisions or payments of the study ``name`` do; quickly read.
+
+    Raises:
+        UsageError: there is no such study.
+    """
+    with reading(engine) as session:
+        study = find_study(session, name)
+        of_study = AssignmentRow.study_id == study.id
+        seen = select(func.count(), func.count(AssignmentRow.submitted_at), func.max(AssignmentRow.last_seen_at))
+        sessions = session.execute(seen.where(of_study)).one()
+        latest = select(func.max(QaDecisionRow.id)).join(AssignmentRow, AssignmentRow.id == QaDecisionRow.assignment_id)
+        decisions = session.scalar(latest.where(of_study))
+        paid = select(func.count(), func.max(PaymentRow.updated_at)).where(PaymentRow.study_id == study.id)
+        payments = session.execute(paid).one()
+        return (
+            study.id, STUDY_STATES.index(study.state), sessions[0], sessions[1], _ticks(sessions[2]), decisions or 0,
+            payments[0], _ticks(payments[1]),
+        )  # fmt: skip
+
+
+def _ticks(moment: datetime | None) -> int:
+    return 0 if moment is None else int(moment.timestamp() * 1e6)

@@ -7,6 +7,7 @@ and keeps no result; work that reads is keyed by the state of what it reads.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -35,12 +36,14 @@ class Work(Generic[T]):
         title: what is being done, for people.
         done, total: how far it is; total None where that is not known.
         failure: why it failed.
+        begun: when, of the monotonic clock.
     """
 
     title: str
     done: int = 0
     total: int | None = None
     failure: Exception | None = None
+    begun: float = field(default_factory=time.monotonic)
     _result: list[T] = field(default_factory=list)
     _ended: threading.Event = field(default_factory=threading.Event)
 
@@ -119,6 +122,9 @@ def settled(work: Work[T]) -> bool:
 def _watch(work: Work[Any]) -> None:
     if not work.running:
         st.rerun()
-    share = min(work.done / work.total, 1.0) if work.total else 0.0
-    count = f" {work.done} of {work.total}" if work.total else ""
-    st.progress(share, text=plain(f"{work.title} …{count}"))
+    seconds = f"{time.monotonic() - work.begun:.0f} s"
+    if work.total:
+        words = f"{work.title}: {work.done} of {work.total}, {seconds}"
+        st.progress(min(work.done / work.total, 1.0), text=plain(words))
+    else:
+        st.markdown(f":material/hourglass_top: {plain(work.title)} … {seconds}")

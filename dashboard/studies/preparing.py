@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 
 import streamlit as st
@@ -20,6 +22,11 @@ from study.stimuli import build_stimuli, read_catalogue
 from study.stimuli.catalogue import CATALOGUE
 
 SIMULATIONS = 400
+_FACTS = (
+    "<style>.mesoface-facts{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.2rem;margin:0;padding:0;"
+    "font-size:.9rem;overflow-wrap:anywhere}.mesoface-facts dt{opacity:.7;margin:0}"
+    ".mesoface-facts dd{margin:0!important}</style>"
+)
 
 
 def preparation(folder: StudyFolder) -> None:
@@ -82,9 +89,10 @@ def cost_rows(costs: Costs) -> dict[str, str]:
     }
 
 
-def fact_table(rows: dict[str, str]) -> None:
+def fact_table(rows: Mapping[str, str]) -> None:
     """Names and what they are, one below the other."""
-    st.table({"": list(rows), " ": [plain(value) for value in rows.values()]}, hide_index=True, border="horizontal")
+    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())
+    st.html(f"{_FACTS}<dl class='mesoface-facts'>{cells}</dl>")
 
 
 def _pictures(folder: StudyFolder) -> None:

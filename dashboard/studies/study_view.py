@@ -13,7 +13,7 @@ from dashboard.studies.changes import ask_launch, ask_state, launching_key
 from dashboard.studies.going import link_to
 from dashboard.studies.hosting_view import hosting
 from dashboard.studies.listing import Listed, duration, spent
-from dashboard.studies.preparing import preparation
+from dashboard.studies.preparing import fact_table, preparation
 from dashboard.trouble import told
 from dashboard.wording import plain
 from recon.errors import InputError
@@ -108,8 +108,7 @@ def _file(engine: Engine | None, one: Listed) -> None:
             rows["Posting"] = f"{state}, {places} places" + f", {url}" * bool(url)
         if one.status.postings and one.provider != "local":
             rows["Money"] = "real" if posted_live(engine, one.name) else "none: a sandbox or a draft"
-    shown = {name: value for name, value in rows.items() if value}
-    st.table({"": list(shown), " ": list(shown.values())}, hide_index=True, border="horizontal")
+    fact_table({name: value for name, value in rows.items() if value})
     with st.expander("study.yaml"):
         st.code(_yaml(one), language="yaml", height=420)
 
