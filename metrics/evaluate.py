@@ -10,7 +10,7 @@ killed evaluation goes on where it was (``metrics.journal``).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,11 +26,12 @@ from metrics.known import all_names, check_names, load_metrics
 from metrics.measurement import Cell, Made, MeasureOrder, MeasureTask, prepare
 from metrics.pairs import Look
 from metrics.results_state import NOT_APPLICABLE
+from recon.assets import ASSETS, locate
 from recon.errors import UsageError
 from recon.runs.config import default_jobs, resolve_device
 from recon.runs.folder import ResultKey, RunFolder
 from recon.runs.lock import locked
-from recon.worker_pool import Died, Reported, work_through
+from recon.worker_pool import Died, Event, Needs, Reported, at_hand, current_cluster, work_through
 
 Progress = Callable[[str, int, int], None]
 
@@ -133,6 +134,12 @@ def most_on_gpu(device: str) -> int:
     return max(1, int(torch.cuda.get_device_properties(device).total_memory // (GPU_GIGABYTES * 2**30)))
 
 
+def _weight_files() -> tuple[str, ...]:
+    """Names of the weight files that are on this machine."""
+    found = ((name, locate(name)) for name, asset in ASSETS.items() if asset.kind == "weights")
+    return tuple(name for name, path in found if path is not None)
+
+
 class _Evaluator:
     """One evaluation of one run."""
 
@@ -191,10 +198,12 @@ class _Evaluator:
         return found
 
     def _work(self, tasks: Sequence[MeasureTask], jobs: int | None, device: str) -> None:
+        cluster = current_cluster()
         if device != "cpu":  # or torch would be loaded for a few colours
-            device = resolve_device(device)
+            device = cluster.device(device) if cluster else resolve_device(device)
         most = default_jobs(len(tasks))
-        if device != "cpu":  # most metrics work on the processor all the same; networks of all processes share the GPU
+        # Most metrics work on the processor all the same; networks of all processes share the GPU.
+        if device != "cpu" and not cluster:
             most = min(most, most_on_gpu(device))
         workers = min(jobs or most, len(tasks))
         threads = max(1, (os.cpu_count() or 1) // workers)
@@ -202,7 +211,17 @@ class _Evaluator:
         order = MeasureOrder(self.folder.path, device, absent)
         total = sum(task.results for task in tasks)
         self.progress("measuring", 0, total)
-        for event in work_through(tasks, prepare, order, jobs=workers, threads=threads):
+        with at_hand(self._needs(device)):
+            self._work_off(work_through(tasks, prepare, order, jobs=workers, threads=threads), total)
+        self.journal.merge()
+
+    def _needs(self, device: str) -> Needs:
+        """What workers must have to give the same numbers as this machine: networks of metrics are told by file."""
+        networks = any(one.weights for one in self.known.values())
+        return Needs(self.folder.path, assets=_weight_files() if networks else (), device=device)
+
+    def _work_off(self, events: Iterable[Event], total: int) -> None:
+        for event in events:
             if isinstance(event, Died):
                 self.problems.append(f"{event.task.subject} · {event.task.protocol}: {event.reason}")
                 continue
@@ -214,7 +233,6 @@ class _Evaluator:
             self.values += len(made.rows)
             self.measured += event.task.results
             self.progress("measuring", self.measured, total)
-        self.journal.merge()
 
     def _gather(self) -> None:
         present, frame = self.scan.present, self.journal.frame

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from recon.command_options import jobs_option, json_option, names, quiet_option
+from recon.command_options import jobs_option, json_option, names, quiet_option, scheduler_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +38,7 @@ def _listed(*names_: str, text: str) -> Callable[[Command], Command]:
 @_listed("--subjects", text="Of these subjects; default: all of the run.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @jobs_option
+@scheduler_option
 @click.option("--again", is_flag=True, help="Measure anew what is up to date, too.")
 @click.option("--list", "list_", is_flag=True, help="List all metrics: what they are, and whether weights are there.")
 @quiet_option
@@ -50,6 +51,7 @@ def metrics(
     subjects: str,
     device: str,
     jobs: int | None,
+    scheduler: str | None,
     again: bool,
     list_: bool,
     quiet: bool,
@@ -60,6 +62,7 @@ def metrics(
     Only what is missing or out of date is measured. May be stopped at any point and run again; what could not be
     measured is tried again.
     """
+    from recon.cluster import on_cluster
     from recon.errors import EXIT_DONE, EXIT_PARTIAL, UsageError
     from recon.progress import be_quiet, stages
     from recon.runs.folder import RunFolder
@@ -74,7 +77,7 @@ def metrics(
     if quiet:
         be_quiet()
     choice = Choice(names(metrics_), names(methods), names(protocols), names(subjects), again)
-    with stages() as progress:
+    with on_cluster(scheduler, jobs=jobs, quiet=quiet), stages() as progress:
         found = evaluate(RunFolder(run), progress, jobs=jobs, device=device, choice=choice)
     if as_json:
         click.echo(json.dumps(_for_programs(run, found), indent=2, ensure_ascii=False))

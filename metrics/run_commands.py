@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recon.command_options import jobs_option, json_option, quiet_option
+from recon.command_options import jobs_option, json_option, quiet_option, scheduler_option
 from recon.command_options import names as listed
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ MOST_NOTES = 8
 @click.option("--features", default="auto", show_default=True, help="auto, filter-bank, vgg16-hed or vgg19.")
 @click.option("--face-model", default="auto", show_default=True, help="auto, ict or anny.")
 @jobs_option
+@scheduler_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--renderer", default="gbuffer", show_default=True, help="Renderer of the views.")
 @click.option("--views", default="fitted", show_default=True,
@@ -66,6 +67,7 @@ def run(
     features: str,
     face_model: str,
     jobs: int | None,
+    scheduler: str | None,
     device: str,
     renderer: str,
     views: str,
@@ -79,6 +81,7 @@ def run(
     May be stopped at any point and run again: what is finished is kept, what failed is tried again. Methods,
     protocols and subjects can be added to a run later.
     """
+    from recon.cluster import on_cluster
     from recon.data.protocols import parse_protocols
     from recon.render_commands import parse_views
     from recon.runs.config import RunConfig, load_method, parse_settings
@@ -103,7 +106,8 @@ def run(
         parameters=parse_settings(settings, defaults),
         jobs=jobs,
     )
-    return carry_out(config, quiet, as_json)
+    with on_cluster(scheduler, jobs=jobs, quiet=quiet):
+        return carry_out(config, quiet, as_json)
 
 
 @click.command()

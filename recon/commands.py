@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recon.command_options import jobs_option, json_option
+from recon.command_options import jobs_option, json_option, scheduler_option
 from recon.errors import EXIT_ASSET, EXIT_DONE, EXIT_PARTIAL, AssetError, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def database() -> None:
 @click.option("--exclude", default="", metavar="IDS", help="Comma-separated ids to leave out: those you will test.")
 @click.option("--exclude-file", type=click.Path(path_type=Path), help="Text file with ids to leave out, one a line.")
 @jobs_option
+@scheduler_option
 @_QUIET
 @json_option
 def build(
@@ -183,6 +184,7 @@ def build(
     exclude: str,
     exclude_file: Path | None,
     jobs: int | None,
+    scheduler: str | None,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -194,28 +196,35 @@ def build(
     A build that was interrupted continues; people whose photograph cannot be used are listed and left out.
     """
     from recon.assets import require
+    from recon.cluster import on_cluster
     from recon.data import load_test_set
     from recon.face_model import load_face_model
     from recon.progress import be_quiet, progress_bar
     from recon.runs.config import default_jobs
+    from recon.runs.databases import building_needs
     from recon.storage import read_json
     from recon.texture.database_build import build_database
+    from recon.worker_pool import at_hand, current_cluster
 
     be_quiet(quiet)
     require("dlib-landmarks")  # or every single fit would fail for want of it
     test_set = load_test_set(data)
     excluded = excluded_ids(test_set, exclude, exclude_file)
-    workers = jobs or default_jobs(len(test_set) - len(excluded))
-    with progress_bar("building the database") as progress:
-        built = build_database(
-            test_set,
-            load_face_model(model_name),
-            out,
-            size,
-            excluded,
-            workers,
-            lambda done, total, _name: progress(done, total),
-        )
+    model = load_face_model(model_name)
+    wanted = [subject for subject in test_set.subjects if subject.id not in excluded]
+    with on_cluster(scheduler, jobs=jobs, quiet=quiet), at_hand(building_needs(out, model, wanted)):
+        cluster = current_cluster()
+        workers = cluster.slots if cluster else jobs or default_jobs(len(wanted))
+        with progress_bar("building the database") as progress:
+            built = build_database(
+                test_set,
+                model,
+                out,
+                size,
+                excluded,
+                workers,
+                lambda done, total, _name: progress(done, total),
+            )
     skipped = [(str(name), str(why)) for name, why in read_json(out / "database.json")["skipped"]]
     failed = [entry for entry in skipped if entry not in test_set.skipped]
     if as_json:

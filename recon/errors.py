@@ -78,6 +78,10 @@ class BudgetError(UsageError):
     """A call would cost more than the study's cap leaves; it was not made."""
 
 
+class ClusterError(InputError):
+    """A scheduler that cannot be reached, or a worker that does not fit; everything finished is kept."""
+
+
 class RenderError(MesofaceError):
     """A renderer that ended without a picture."""
 

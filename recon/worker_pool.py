@@ -2,6 +2,9 @@
 
 ``concurrent.futures`` gives up on all work when one worker is killed and cannot say which task was to blame, which is
 what happens when a machine runs out of memory; here the task of a dead worker is reported and a new worker goes on.
+
+The same work may be done by other machines: inside :func:`working_on` a :class:`Cluster` takes the place of the
+processes, and whoever calls :func:`work_through` need not know.
 """
 
 from __future__ import annotations
@@ -13,11 +16,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from recon.errors import MesofaceError, StorageError
 
@@ -55,6 +60,84 @@ class Died:
 
 
 Event = Reported | Finished | Died
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What work takes for granted on the machine that does it; a cluster makes sure of it before the first task.
+
+    Attributes:
+        folder: where results are written; all machines must see it under the same path.
+        face_model: name of the face model, or None.
+        database: folder of the texture database, or None.
+        assets: names of the weight files that are read.
+        features: name of the features, or None: ``auto`` must mean the same everywhere.
+        files: some of the data that are read.
+        device: torch device.
+    """
+
+    folder: Path
+    face_model: str | None = None
+    database: Path | None = None
+    assets: tuple[str, ...] = ()
+    features: str | None = None
+    files: tuple[Path, ...] = ()
+    device: str = "cpu"
+
+
+class Cluster(Protocol):
+    """Machines that take the place of this machine's worker processes."""
+
+    @property
+    def slots(self) -> int:
+        """Tasks that are worked on at the same time, at least two."""
+        ...
+
+    def device(self, name: str) -> str:
+        """``auto`` → ``cuda`` where workers offer GPUs, else ``cpu``; other names as they are, checked."""
+        ...
+
+    def hardware(self, device: str) -> tuple[str, ...]:
+        """Names of the GPUs or processors of the workers that tasks for ``device`` may go to."""
+        ...
+
+    def ready(self, needs: Needs) -> AbstractContextManager[None]:
+        """Makes sure that every worker has what is needed, for the time of the block."""
+        ...
+
+    def work_through(
+        self, tasks: Sequence[Any], prepare: Prepare, argument: Any, *, jobs: int, threads: int
+    ) -> Iterator[Event]:
+        """As :func:`work_through`; ``jobs`` and ``threads`` speak of this machine alone."""
+        ...
+
+
+_cluster: ContextVar[Cluster | None] = ContextVar("mesoface_cluster", default=None)
+
+
+def current_cluster() -> Cluster | None:
+    """The cluster that works in place of this machine's processes, or None."""
+    return _cluster.get()
+
+
+@contextmanager
+def working_on(cluster: Cluster) -> Iterator[None]:
+    """For the time of the block, :func:`work_through` sends its tasks to ``cluster``."""
+    token = _cluster.set(cluster)
+    try:
+        yield
+    finally:
+        _cluster.reset(token)
+
+
+def at_hand(needs: Needs) -> AbstractContextManager[None]:
+    """Around :func:`work_through`: on a cluster, every worker is asked for ``needs`` first; nothing to do without one.
+
+    Raises:
+        ClusterError: a worker lacks something, or has another version of it.
+    """
+    cluster = current_cluster()
+    return nullcontext() if cluster is None else cluster.ready(needs)
 
 
 @dataclass(frozen=True)
@@ -114,6 +197,10 @@ def work_through(tasks: Sequence[Any], prepare: Prepare, argument: Any, *, jobs:
         MesofaceError: a worker could not be prepared, or cannot write.
         RuntimeError: a defect in ``prepare`` or ``work``, with the worker's traceback.
     """
+    cluster = current_cluster()
+    if cluster is not None:
+        yield from cluster.work_through(tasks, prepare, argument, jobs=jobs, threads=threads)
+        return
     waiting = list(tasks)[::-1]
     workers: list[_Worker] = []
     try:
@@ -165,7 +252,7 @@ def _serve(connection: Connection, prepare: Prepare, argument: Any, threads: int
     _end_with_parent()
     try:
         work = prepare(argument)
-        _limit_torch(threads)
+        limit_torch(threads)
         connection.send("ready")
         while True:
             task = connection.recv()
@@ -180,12 +267,18 @@ def _serve(connection: Connection, prepare: Prepare, argument: Any, threads: int
     except MesofaceError as error:
         connection.send(_Trouble(error, ""))
     except OSError as error:
-        connection.send(_Trouble(StorageError(f"{error.strerror or error}: {error.filename or 'the run folder'}."), ""))
+        connection.send(_Trouble(unwritable(error), ""))
     except Exception:
         connection.send(_Trouble(None, traceback.format_exc()))
 
 
-def _limit_torch(threads: int) -> None:
+def unwritable(error: OSError) -> StorageError:
+    """The typed error for what the system says of a place that work writes to."""
+    return StorageError(f"{error.strerror or error}: {error.filename or 'the run folder'}.")
+
+
+def limit_torch(threads: int) -> None:
+    """Lets PyTorch use so many threads, if this process has loaded it."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(threads)

@@ -1,7 +1,8 @@
 """Stand-ins for the slow parts of a run, so that its orchestration can be tested in seconds.
 
 As a module: :func:`install` puts them in place. As a script: carries out a run with real worker processes, which
-import this file too; ``python run_fakes.py OUT DATA METHODS PROTOCOLS JOBS``.
+import this file too; ``python run_fakes.py OUT DATA METHODS PROTOCOLS JOBS|SCHEDULER``. Workers of a running Dask
+cluster have it as their preload.
 """
 
 from __future__ import annotations
@@ -239,24 +240,28 @@ def _patch_for_good(dotted: str, value: Any) -> None:
     setattr(pkgutil.resolve_name(owner), name, value)
 
 
-# Worker processes import the script as __mp_main__.
-if __name__ in {"__main__", "__mp_main__"}:
+# Worker processes import the script as __mp_main__, a worker of Dask as its preload.
+if __name__ in {"__main__", "__mp_main__"} or "DASK_DISTRIBUTED__WORKER__PRELOAD" in os.environ:
     install(_patch_for_good)
 
 if __name__ == "__main__":
+    from recon.cluster import on_cluster
     from recon.data.protocols import parse_protocols
+    from recon.errors import MesofaceError
     from recon.runs import RunConfig, execute
 
-    out, data, methods, protocols, jobs = sys.argv[1:6]
-    summary = execute(
-        RunConfig(
-            out=Path(out),
-            data=f"folder={data}",
-            methods=tuple(methods.split(",")),
-            protocols=parse_protocols(protocols),
-            size=SIZE,
-            jobs=int(jobs),
-        ),
-        lambda stage, done, total: None,
+    out, data, methods, protocols, where = sys.argv[1:6]
+    config = RunConfig(
+        out=Path(out),
+        data=f"folder={data}",
+        methods=tuple(methods.split(",")),
+        protocols=parse_protocols(protocols),
+        size=SIZE,
+        jobs=int(where) if where.isdigit() else None,
     )
+    try:
+        with on_cluster(None if where.isdigit() else where):
+            summary = execute(config, lambda stage, done, total: None)
+    except MesofaceError as error:
+        sys.exit(f"mesoface: {error}")
     sys.stdout.write(f"made {len(summary.made)} kept {summary.kept} failed {len(summary.failed)}\n")

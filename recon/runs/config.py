@@ -229,16 +229,25 @@ def git_commit() -> str | None:
     return commit + ("+" if changed else "")
 
 
-def made_with(device: str) -> dict[str, Any]:
-    """Versions, commit and device, for ``run.json``."""
+def package_versions() -> dict[str, str]:
+    """Versions of the installed packages that can change a number or a picture, by name."""
+    return {name: found for name in _RECORDED if (found := _version(name))}
+
+
+def hardware(device: str) -> str:
+    """What ``device`` is on this machine: the name of a GPU, or the kind of processor."""
     import torch
 
-    hardware = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
+
+
+def made_with(device: str, on: str | None = None) -> dict[str, Any]:
+    """Versions, commit and device, for ``run.json``; ``on`` is the hardware, where it is not this machine's."""
     return {
         "mesoface": mesoface_version(),
         "commit": git_commit(),
         "python": platform.python_version(),
         "system": platform.system(),
-        "device": f"{device} ({hardware})",
-        "packages": {name: found for name in _RECORDED if (found := _version(name))},
+        "device": f"{device} ({hardware(device) if on is None else on})",
+        "packages": package_versions(),
     }

@@ -21,6 +21,7 @@ from recon.errors import DatabaseError, UsageError
 from recon.face_model.model import MorphableModel
 from recon.runs.lock import locked
 from recon.texture.database import LEAST_ENTRIES, TextureDatabase, open_database
+from recon.worker_pool import Needs, at_hand
 
 Progress = Callable[[int, int], None]
 Made = tuple[str, NDArray[np.float32], NDArray[np.bool_]]
@@ -99,10 +100,17 @@ def _photographed(
     with locked(folder.with_name(f"{folder.name}.lock"), f"texture database '{folder.name}'"):
         if not (folder / "database.json").is_file():
             left_out = [subject.id for subject in source.subjects if subject.id in set(tested)]
-            build_database(
-                source, model, folder, size, left_out, jobs, lambda done, total, _name: progress(done, total)
-            )
+            with at_hand(building_needs(folder, model, rest)):
+                build_database(
+                    source, model, folder, size, left_out, jobs, lambda done, total, _name: progress(done, total)
+                )
     return open_database(folder, model)
+
+
+def building_needs(folder: Path, model: MorphableModel, subjects: Sequence[Subject]) -> Needs:
+    """What workers must have to build a database of ``subjects`` in ``folder``."""
+    photographs = {subject.photograph.parent: subject.photograph for subject in subjects}
+    return Needs(folder, face_model=model.name, assets=("dlib-landmarks",), files=tuple(photographs.values()))
 
 
 def _synthetic(specification: str, model: MorphableModel, size: int, progress: Progress) -> TextureDatabase:

@@ -20,7 +20,7 @@ from recon.runs.folder import FORMAT, ResultKey, RunFolder, merged_config, write
 from recon.runs.lock import locked
 from recon.runs.subject import Outcome, SubjectTask, WorkOrder, prepare_worker, write_failure
 from recon.texture.database import TextureDatabase
-from recon.worker_pool import Died, Reported, work_through
+from recon.worker_pool import Died, Needs, Reported, at_hand, current_cluster, work_through
 
 LANDMARKS = "dlib-landmarks"
 
@@ -114,7 +114,8 @@ def settle(config: RunConfig, progress: Progress) -> Plan:
     model = load_face_model(config.face_model)
     tested = sorted({subject.id for subject in subjects} | set(present["subjects"] if present else ()))
     database = _database(config, test_set, tested, model, methods, progress)
-    config = replace(config, device=resolve_device(config.device))
+    cluster = current_cluster()
+    config = replace(config, device=cluster.device(config.device) if cluster else resolve_device(config.device))
     settings = {
         "data": test_set.name,
         "face_model": {"name": model.name, "version": model.version},
@@ -134,7 +135,7 @@ def settle(config: RunConfig, progress: Progress) -> Plan:
         "sources": {"data": config.data, "database": config.database},
         "notes": notes,
         "assets": _assets_used(config.features),
-        "made_with": [made_with(config.device)],
+        "made_with": _made_with(config.device),
     }
     order = WorkOrder(
         out=config.out,
@@ -149,6 +150,12 @@ def settle(config: RunConfig, progress: Progress) -> Plan:
         renderer=config.renderer,
     )
     return Plan(config, test_set, subjects, order, merged_config(folder, wanted), tuple(notes))
+
+
+def _made_with(device: str) -> list[dict[str, Any]]:
+    """Versions and device, once for every kind of hardware that works on the run."""
+    cluster = current_cluster()
+    return [made_with(device)] if cluster is None else [made_with(device, on) for on in cluster.hardware(device)]
 
 
 def _auto_as_before(config: RunConfig, present: Mapping[str, Any] | None) -> RunConfig:
@@ -212,7 +219,8 @@ def _database(
         return None
     stage = "building the texture database"
     progress(stage, 0, 0)
-    jobs = config.jobs or default_jobs(len(test_set))
+    cluster = current_cluster()
+    jobs = cluster.slots if cluster else config.jobs or default_jobs(len(test_set))
     database = run_database(
         config.database,
         (config.data, test_set),
@@ -251,8 +259,37 @@ def pending(plan: Plan, folder: RunFolder) -> tuple[list[SubjectTask], int, list
     return tasks, kept, set_aside
 
 
+def _apart(tasks: list[SubjectTask]) -> list[SubjectTask]:
+    """One task a subject and protocol: more machines find work, and a machine's death costs less.
+
+    What is given up is that protocols which leave the photograph as it is share its landmarks.
+    """
+    return [replace(task, work=(one,)) for task in tasks for one in task.work]
+
+
+def _needs(plan: Plan, tasks: list[SubjectTask]) -> Needs:
+    """What workers must have to make the same results as this machine."""
+    photographs = {task.subject.photograph.parent: task.subject.photograph for task in tasks}
+    return Needs(
+        folder=plan.order.out,
+        face_model=plan.order.face_model,
+        database=plan.order.database,
+        assets=tuple(sorted(_assets_used(plan.order.features))),
+        features=plan.order.features,
+        files=tuple(photographs.values()),  # one of each folder
+        device=plan.order.device,
+    )
+
+
 def _carry_out(plan: Plan, folder: RunFolder, progress: Progress) -> Summary:
     tasks, kept, set_aside = pending(plan, folder)
+    with at_hand(_needs(plan, tasks)):
+        outcomes = _work_off(plan, _apart(tasks) if current_cluster() else tasks, folder, progress)
+    return _summary(plan, folder, kept, [*set_aside, *outcomes])
+
+
+def _work_off(plan: Plan, tasks: list[SubjectTask], folder: RunFolder, progress: Progress) -> list[Outcome]:
+    """What became of every result of ``tasks``."""
     total = sum(len(task.result_keys()) for task in tasks)
     jobs = min(plan.config.jobs or default_jobs(len(tasks)), max(1, len(tasks)))
     threads = max(1, (os.cpu_count() or 1) // jobs)
@@ -266,8 +303,12 @@ def _carry_out(plan: Plan, folder: RunFolder, progress: Progress) -> Summary:
                 if key not in outcomes and folder.finished(key) is None:
                     outcomes[key] = write_failure(folder, key, "WorkerDied", event.reason)
         progress("reconstructing", len(outcomes), total)
-    by_state: dict[str, list[Outcome]] = {"made": [], "failed": [], "not applicable": list(set_aside)}
-    for outcome in outcomes.values():
+    return list(outcomes.values())
+
+
+def _summary(plan: Plan, folder: RunFolder, kept: int, outcomes: list[Outcome]) -> Summary:
+    by_state: dict[str, list[Outcome]] = {"made": [], "failed": [], "not applicable": []}
+    for outcome in outcomes:
         by_state[outcome.state].append(outcome)
     remarks = dict.fromkeys(o.message for o in sorted(by_state["made"], key=lambda o: str(o.key)) if o.message)
     return Summary(

@@ -18,6 +18,7 @@
     metrics.parquet                                   one row a value
     descriptors/<method>/<protocol>/<subject>/        what metrics of sets keep of a result
     .metrics/                                         rows not merged yet, while a run is measured
+    .cluster.jsonl                                    workers of a cluster that were lost or refused, and why
 
 ``:`` in a protocol's name becomes ``-``. A result without ``result.json`` does not exist; ``timings.json`` is the only
 file that differs between two equal runs.

@@ -42,7 +42,7 @@ from recon.runs.lock import locked
 from recon.runs.views import cropped, over_photograph, scene_from_folder
 from recon.storage import read_json, write_json
 from recon.texture.observe import withheld_pixels
-from recon.worker_pool import Died, Report, Reported, work_through
+from recon.worker_pool import Died, Needs, Report, Reported, at_hand, work_through
 
 Progress = Callable[[str, int, int], None]
 
@@ -308,13 +308,17 @@ def _carry_out(
     outcomes: dict[tuple[ResultKey, str], PictureOutcome] = {}
     stage = f"rendering with {order.renderer}"
     progress(stage, 0, total)
-    for event in work_through(tasks, prepare_pictures, order, jobs=workers, threads=threads):
-        if isinstance(event, Reported):
-            outcomes[event.content.key, event.content.view] = event.content
-        elif isinstance(event, Died):
-            for view in event.task.views:
-                outcomes.setdefault((event.task.key, view), PictureOutcome(event.task.key, view, message=event.reason))
-        progress(stage, len(outcomes), total)
+    face_model = folder.read_config()["settings"]["face_model"]["name"]
+    with at_hand(Needs(folder.path, face_model=face_model)):
+        for event in work_through(tasks, prepare_pictures, order, jobs=workers, threads=threads):
+            if isinstance(event, Reported):
+                outcomes[event.content.key, event.content.view] = event.content
+            elif isinstance(event, Died):
+                for view in event.task.views:
+                    outcomes.setdefault(
+                        (event.task.key, view), PictureOutcome(event.task.key, view, message=event.reason)
+                    )
+            progress(stage, len(outcomes), total)
     made = tuple(sorted((o for o in outcomes.values() if not o.message), key=str))
     failed = tuple(sorted((o for o in outcomes.values() if o.message), key=str))
     return PictureSummary(folder, made, failed, kept, float(np.mean([o.seconds for o in made])) if made else 0.0)

@@ -134,6 +134,9 @@ class SubjectWorker:
         landmarks: dict[str, Landmarks] = {}
         for protocol, methods in task.work:
             keys = [ResultKey(name, protocol.name, task.subject.id) for name in methods]
+            keys = [key for key in keys if not self._made_before(key, report)]
+            if not keys:
+                continue
             try:
                 prepared = self._prepare(subject, photograph, protocol, database, landmarks)
             except StorageError:
@@ -143,6 +146,14 @@ class SubjectWorker:
                 continue
             for key in keys:
                 report(self._attempt(key, subject, photograph, prepared, database))
+
+    def _made_before(self, key: ResultKey, report: Report) -> bool:
+        """Whether a worker of a cluster finished this result before it was lost with the rest of its task."""
+        record = self.folder.finished(key)
+        if record is None:
+            return False
+        report(Outcome(key, "made", message=_remarks(key.subject, record["fit"])))
+        return True
 
     def _database_for(self, subject: Subject, photograph: Photograph) -> TextureDatabase | None:
         """The database without this person, by id and by photograph; checked, not trusted."""
@@ -326,7 +337,7 @@ class SubjectWorker:
             raise
         except Exception as error:
             return self._fail(key, error)
-        return Outcome(key, "made", message=_remarks(key.subject, prepared.observation))
+        return Outcome(key, "made", message=_remarks(key.subject, fit_summary(prepared.observation)))
 
     def _check(self, made: Reconstruction, key: ResultKey) -> None:
         """A method's answer keeps the contract; those of outside packages may not."""
@@ -442,13 +453,16 @@ def fit_summary(observation: Observation) -> dict[str, Any]:
     }
 
 
-def _remarks(subject: str, observation: Observation) -> str:
-    """What the user should know of a photograph that was used all the same: several faces, a doubtful fit."""
-    fit = observation.fit
-    remarks = list(fit.record.get("notes", ()))
-    if fit.verdict != "pass":
-        quality = "doubtful" if fit.verdict == "doubt" else "poor"
-        remarks.append(f"the fit of '{subject}' is {quality}: {'; '.join(fit.reasons)}.")
+def _remarks(subject: str, fit: Mapping[str, Any]) -> str:
+    """What the user should know of a photograph that was used all the same: several faces, a doubtful fit.
+
+    Args:
+        fit: :func:`fit_summary`, as ``result.json`` has it.
+    """
+    remarks = list(fit["notes"])
+    if fit["verdict"] != "pass":
+        quality = "doubtful" if fit["verdict"] == "doubt" else "poor"
+        remarks.append(f"the fit of '{subject}' is {quality}: {'; '.join(fit['reasons'])}.")
     return " ".join(remarks)
 
 
