@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from metrics import statistics
 from metrics.statistics import SEED, SIGNIFICANT
 from study.analysis.frames import Codes, Names
+from study.analysis.resampling import with_width
 
 Float = NDArray[np.float64]
 
@@ -26,7 +27,7 @@ class ConditionContrast:
     """How much higher the first condition is than the second, over the ``raters`` who judged both.
 
     Attributes:
-        difference, low, high: mean over raters, with its 95 % interval.
+        difference, low, high: mean over raters, with its 95 % interval; NaN where all raters differ by the same.
         p: of the sign-flip permutation test, two-sided; ``p_holm`` after Holm's correction over all pairs.
         effect: Cohen's d_z; NaN where all raters differ by the same.
         higher: the one that is higher beyond chance, or empty.
@@ -71,6 +72,7 @@ def condition_contrasts(names: Names, by_rater: Float, *, seed: int = SEED) -> t
     if not len(pairs):
         return ()
     means = statistics.mean_intervals(differences, seed=seed)
+    lows, highs = with_width(means.low, means.high)
     p = statistics.sign_flip_test(differences, seed=seed)
     corrected = statistics.holm(p[None])[0]
     effect = statistics.cohens_d(differences)
@@ -85,8 +87,8 @@ def condition_contrasts(names: Names, by_rater: Float, *, seed: int = SEED) -> t
                 second=names[second],
                 raters=int(means.n[row]),
                 difference=mean,
-                low=float(means.low[row]),
-                high=float(means.high[row]),
+                low=float(lows[row]),
+                high=float(highs[row]),
                 p=float(p[row]),
                 p_holm=float(corrected[row]),
                 effect=float(effect[row]),

@@ -20,6 +20,7 @@ from recon.errors import InputError
 from study.analysis.contrasts import ConditionContrast, condition_contrasts, condition_ranks, rater_means
 from study.analysis.frames import Names, check_columns, coded, truths
 from study.analysis.proportions import wilson_interval
+from study.analysis.resampling import with_width
 from study.contract import PHOTOGRAPH
 
 if TYPE_CHECKING:
@@ -89,13 +90,15 @@ class FoolingRate:
     """How often the pictures of a condition were called real.
 
     Attributes:
-        mean, low, high: over raters, each counting alike, with the 95 % interval (BCa over raters).
+        mean, low, high: over raters, each counting alike, with the 95 % interval (BCa over raters; Wilson's of all
+            verdicts where all raters have one rate).
         raters: who saw pictures of it; ``verdicts`` is how many they gave.
         by_rater: ``(R,)`` rate of each rater, in the order of the raters of :class:`Fooling`; NaN if they saw none.
         pooled, wilson_low, wilson_high: share of all verdicts, with Wilson's interval, as if all were independent.
         shortfall, shortfall_low, shortfall_high: by how much the condition stays below photographs, mean over raters
-            who saw both; NaN without photographs. ``shortfall_p`` is of the sign-flip test that there is none, after
-            Holm's correction over conditions; NaN for photographs themselves.
+            who saw both; NaN without photographs, and the interval where all fall short by the same. ``shortfall_p``
+            is of the sign-flip test that there is none, after Holm's correction over conditions; NaN for photographs
+            themselves.
         rank: 1 for those that fool most; 0 for photographs, which do not compete.
     """
 
@@ -150,11 +153,14 @@ def fooling_rates(verdicts: Verdicts, *, seed: int = SEED) -> Fooling:
     with np.errstate(invalid="ignore"):
         pooled = real.sum(axis=0) / shown.sum(axis=0)
     wilson = wilson_interval(real.sum(axis=0), shown.sum(axis=0))
+    flat = means.high == means.low
+    low, high = (np.where(flat, end, own) for end, own in zip(wilson, (means.low, means.high), strict=True))
+    short_low, short_high = with_width(short.low, short.high)
     rates = tuple(
         FoolingRate(
-            name, float(means.value[i]), float(means.low[i]), float(means.high[i]), int(means.n[i]),
+            name, float(means.value[i]), float(low[i]), float(high[i]), int(means.n[i]),
             int(shown[:, i].sum()), rate[:, i], box_plot(rate[:, i]), float(pooled[i]), float(wilson[0][i]),
-            float(wilson[1][i]), float(short.value[i]), float(short.low[i]), float(short.high[i]), float(p[i]),
+            float(wilson[1][i]), float(short.value[i]), float(short_low[i]), float(short_high[i]), float(p[i]),
             int(ranks[i]),
         )
         for i, name in enumerate(order)

@@ -17,6 +17,7 @@ from metrics.statistics import LEVEL, SEED
 from recon.errors import InputError
 from study.analysis.contrasts import ConditionContrast, condition_contrasts, condition_ranks, rater_means
 from study.analysis.frames import Names, check_columns, coded, numbers
+from study.analysis.resampling import with_width
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +93,8 @@ class ConditionOpinion:
 
     Attributes:
         names: of the M conditions.
-        mean, low, high: ``(M,)`` mean over raters of their own means, with the 95 % interval (BCa over raters).
+        mean, low, high: ``(M,)`` mean over raters of their own means, with the 95 % interval (BCa over raters); NaN
+            where all raters have the same mean.
         raters: ``(M,)`` who scored it.
         shares: ``(M, K)`` how the scores spread over ``values`` ``(K,)``, the different scores that were given.
         ranks: ``(M,)`` 1 for those that none is better than beyond chance.
@@ -129,7 +131,8 @@ def condition_opinions(frame: pd.DataFrame, *, less_is_better: bool = False, see
     np.add.at(counts, (condition, which), 1.0)
     shares = counts / counts.sum(axis=1, keepdims=True)
     ranks = condition_ranks(scores.names, contrasts, less_is_better=less_is_better)
-    return ConditionOpinion(scores.names, means.value, means.low, means.high, means.n, values, shares, ranks, contrasts)
+    low, high = with_width(means.low, means.high)
+    return ConditionOpinion(scores.names, means.value, low, high, means.n, values, shares, ranks, contrasts)
 
 
 def check_scores(scores: Scores, raters: int, stimuli: int, what: str) -> None:

@@ -29,6 +29,15 @@ def block_size(numbers_per_resample: int) -> int:
     return max(1, _BLOCK_NUMBERS // max(1, numbers_per_resample))
 
 
+def with_width(low: Float, high: Float) -> tuple[Float, Float]:
+    """Intervals; NaN for those without width: raters who all say the same leave a bootstrap nothing to vary.
+
+    That is no certainty, so no interval is given rather than one of a single point.
+    """
+    wide = high > low
+    return np.where(wide, low, np.nan), np.where(wide, high, np.nan)
+
+
 def percentile_interval(replicates: Float, clusters: int) -> tuple[Float, Float]:
     """The 95 % interval of each column of ``replicates`` ``(B, K)``, NaN where fewer than 3 clusters were resampled.
 

@@ -29,6 +29,7 @@ from study.contract import PHOTOGRAPH
 
 Float = NDArray[np.float64]
 
+Z_95 = 1.959964
 LEAST_OWN_TRIALS = 8
 """Of either kind, for a rater's own d′ to enter a mean. The correction pulls rates of few trials further to ½ than
 those of many: one rendering beside six photographs gives raters of d′ = 0 and c = 0.5 a mean of 0.22."""
@@ -78,8 +79,9 @@ class Detection:
 
     Attributes:
         hit_rate, false_alarm_rate: pooled over raters, uncorrected; of renderings and photographs called fake.
-        d_prime, d_prime_low, d_prime_high: of pooled counts, with the 95 % interval by bootstrap over raters; likewise
-            the criterion. Pooling raters of different criteria draws d′ towards 0, hence the next.
+        d_prime, d_prime_low, d_prime_high: of pooled counts, with the 95 % interval by bootstrap over raters, or from
+            the standard error where all raters answered alike; likewise the criterion. Pooling raters of different
+            criteria draws d′ towards 0, hence the next.
         mean_d_prime, mean_low, mean_high: mean of the own d′ of the ``own_raters`` who saw at least
             :data:`LEAST_OWN_TRIALS` of either kind, with its BCa interval; NaN where nobody did.
         by_rater: ``(R,)`` arrays, in the order of the raters of the verdicts; NaN where a rater lacks a kind of trial.
@@ -133,6 +135,9 @@ def _detection(condition: str, counts: Float, resamples: int, seed: int) -> Dete
     drawn = sensitivity(*(resampling_weights(max(1, both.sum()), resamples, seed) @ _at_least_one(counts[both])).T)
     replicates = np.stack([drawn.d_prime, drawn.criterion], axis=1)
     low, high = percentile_interval(replicates, int(both.sum()))
+    half = Z_95 * np.array([pooled.d_prime_error, pooled.criterion_error])
+    estimate, flat = np.array([pooled.d_prime, pooled.criterion]), low == high
+    low, high = np.where(flat, estimate - half, low), np.where(flat, estimate + half, high)
     own = sensitivity(*counts.T)
     enough = counts[:, [1, 3]].min(axis=1) >= LEAST_OWN_TRIALS
     mean = statistics.mean_intervals(np.where(enough, own.d_prime, np.nan)[None], seed=seed)

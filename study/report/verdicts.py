@@ -63,7 +63,8 @@ def _rates(found: Fooling) -> Table:
         for one, rank in zip(rates, ranks, strict=True)
     )  # fmt: skip
     notes = (
-        "called real: mean over raters, 95 % BCa interval over raters. Pooled: all verdicts as if independent.",
+        "called real: mean over raters, 95 % BCa interval over raters (Wilson's where all have one rate). Pooled: all "
+        "verdicts as if independent.",
         "p: sign-flip permutation test that a condition is called real as often as photographs, after Holm.",
         *no_order(competing),
     )

@@ -173,6 +173,21 @@ def test_what_cannot_be_told_from_photographs_is_not_said_to_be() -> None:
     assert np.mean(np.array(p) <= 0.05) <= 0.097
 
 
+def test_raters_who_all_say_the_same_leave_no_certainty() -> None:
+    """Six raters call everything real: Wilson's interval of 6 of 6 begins at 6 / (6 + 1.96²), that of d′ is the delta
+    method's, and differences have no interval rather than one of a single point."""
+    verdicts = Verdicts(("a", "b", PHOTOGRAPH), tuple("rstuvw"), np.ones((6, 3)), np.ones((6, 3)))
+    found = fooling_rates(verdicts)
+    for rate in found.rates:
+        assert (rate.mean, rate.high) == (1, 1) and rate.low == pytest.approx(6 / (6 + 1.959964**2), abs=1e-6)
+    assert np.isnan([found.rates[0].shortfall_low, found.rates[0].shortfall_high, found.contrasts[0].low]).all()
+    assert found.contrasts[0].difference == 0 and found.contrasts[0].p == 1
+    error = float(sensitivity(0, 6, 0, 6).d_prime_error)
+    for one in detections(verdicts):
+        assert (one.d_prime, one.d_prime_high) == (0, pytest.approx(1.959964 * error))
+        assert one.criterion_low < one.criterion < one.criterion_high
+
+
 def test_raters_who_saw_one_of_two_do_not_compare_them() -> None:
     real, shown = np.zeros((4, 3)), np.array([[2.0, 0, 2], [0, 2, 2], [2, 0, 2], [0, 2, 2]])
     found = fooling_rates(Verdicts(("a", "b", PHOTOGRAPH), tuple("rstu"), real, shown))
