@@ -25,8 +25,8 @@ def changes(chosen: Chosen, place: Place | None, look: Look) -> Comparison | Non
     others = _comparable(chosen.run)
     if not others:
         st.info(
-            "There is no other measured run with a method and people of this one. Run the same people again with other settings "
-            "into another folder, 'mesoface run … --out FOLDER', and it can be chosen here.",
+            "There is no other measured run with a method and people of this one. Run the same people again with other "
+            "settings into another folder, 'mesoface run … --out FOLDER', and it can be chosen here.",
             icon=":material/info:",
         )
         return None

@@ -1,0 +1,70 @@
+"""The list of runs: what, when, of whom, how far, from which commit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.address import say
+from dashboard.catalogue import Run
+from dashboard.run_records.state import size_of, state_of
+from recon.errors import MesofaceError
+
+_MOST_HEIGHT = 380
+
+
+def listing(known: dict[str, Run]) -> None:
+    """Draw the table; a click on a row looks at that run."""
+    rows = [_row(run) for run in known.values()]
+    chosen = st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="runs listed",
+        height=min(_MOST_HEIGHT, 36 * (len(rows) + 1) + 2),
+        alt=f"{len(rows)} runs, the newest first",
+        column_config={
+            "made": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+            "results": st.column_config.ProgressColumn(
+                format="percent", help="complete results, of methods × protocols × people less those set aside"
+            ),
+            "size": st.column_config.NumberColumn("MB", format="%.0f"),
+            "problem": st.column_config.TextColumn(width="large"),
+        },
+    )
+    picked = chosen["selection"]["rows"]
+    if picked and picked[0] < len(rows):
+        # The row that was clicked last leads; the chooser below may have gone on since.
+        name = list(known)[picked[0]]
+        if st.session_state.get("run clicked") != name:
+            st.session_state["run clicked"] = name
+            say(run=name)
+
+
+def _row(run: Run) -> dict[str, Any]:
+    plain: dict[str, Any] = {"run": run.title}
+    if run.problem:
+        return {**plain, "problem": run.problem}
+    try:
+        state = state_of(run)
+    except (MesofaceError, OSError) as error:
+        return {**plain, "problem": str(error)}
+    wanted = state.expected - len(state.aside)
+    made_with = (run.config.get("made_with") or [{}])[-1]
+    return {
+        **plain,
+        "made": state.made,
+        "data": str(run.config.get("settings", {}).get("data", "")),
+        "people": len(run.subjects),
+        "methods": ", ".join(run.methods),
+        "protocols": ", ".join(run.protocols),
+        "results": state.done / wanted if wanted else 0.0,
+        "failed": len(state.failed),
+        "missing": state.missing,
+        "measured": "yes" if run.folder.metrics.is_file() else "no",
+        "commit": str(made_with.get("commit") or made_with.get("mesoface") or "")[:10],
+        "size": size_of(run) / 1e6,
+    }
