@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from recon.errors import InputError, UsageError
 from study.batch_trials import BatchReader, BatchTrial
-from study.database import AssignmentRow, HitRow, ParticipantRow, ResponseRow, StudyRow, TrialRow, now
+from study.database import IMPORTED, AssignmentRow, HitRow, ParticipantRow, ResponseRow, StudyRow, TrialRow, now
 from study.engine import require_schema, transaction
 from study.hosting import server_settings
 from study.ledger import lock_study
@@ -29,9 +29,6 @@ from study.quality.rules import SUBMITTED
 from study.server.registration import enter_study
 from study.specification import read_specification
 from study.stimuli import read_catalogue
-
-IMPORTED = "batch result"
-"""``consent_version`` of imported sessions: what their raters agreed to stood on Mechanical Turk's page."""
 
 _NAMES = uuid.UUID("5f0c3f0e-6a56-5f5c-9d52-3b1c7c0f7a11")
 

@@ -44,7 +44,7 @@ class Costs:
     Attributes:
         trials: of one rater, all kinds.
         minutes: of one rater.
-        rewards, bonuses, fees, tax: over all raters.
+        rewards, bonuses, fees, tax: over all raters; with the rewards, what those get whose screen will not do.
         cap: of the study file.
         per_hour: what the reward comes to, an hour.
     """
@@ -109,14 +109,16 @@ def estimate(specification: Specification) -> Costs:
     fees, count = fees_of(specification), trials.main + trials.gold + trials.attention + trials.training
     each = seconds_per_trial(specification)
     minutes = (specification.time.seconds_around + count * each) / 60
+    screened = payment.screen_out_raters
     fee = specification.raters * (fees.of(payment.reward) + fees.of(payment.bonus))
+    fee += screened * fees.of(payment.screen_out)
     return Costs(
         raters=specification.raters,
         trials=count,
         seconds_per_trial=each,
         minutes=minutes,
         currency=payment.currency,
-        rewards=specification.raters * payment.reward,
+        rewards=specification.raters * payment.reward + screened * payment.screen_out,
         bonuses=specification.raters * payment.bonus,
         fees=fee,
         tax=math.ceil(Fraction(fee) * Fraction(str(payment.tax_on_fee)) / 100),

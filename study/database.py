@@ -40,6 +40,8 @@ SLOT_STATES = ("free", "leased", "done")
 ASSIGNMENT_STATES = ("consented", "training", "active", "submitted", "abandoned", "screened-out")
 PAYMENT_STATES = ("planned", "sent", "confirmed", "failed")
 PAYMENT_KINDS = ("reward", "bonus")
+IMPORTED = "batch result"
+"""``consent_version`` of imported sessions: what their raters agreed to stood on the marketplace's page."""
 PARTS = ("training", "main", "gold", "attention")
 
 Json = JSON().with_variant(JSONB(), "postgresql")

@@ -33,6 +33,7 @@ def posting_of(
     if study.provider == "prolific" and not completion_code:
         raise UsageError("raters of Prolific hand in a code: give --completion-code, the same as to 'study serve'.")
     specification = specification_from(study.specification)
+    payment = specification.payment
     minutes = math.ceil(estimate(specification).minutes)
     return Posting(
         study=study.name,
@@ -41,12 +42,14 @@ def posting_of(
         description=description or specification.title,
         url=url,
         places=specification.raters,
-        reward_cents=specification.payment.reward,
+        reward_cents=payment.reward,
         currency=study.currency,
         minutes=minutes,
         minutes_allowed=max(_LEAST_MINUTES_ALLOWED, _TIMES_ALLOWED * minutes),
         completion_code=completion_code,
         screen_out_code=screen_out_code,
+        screen_out_cents=payment.screen_out,
+        screen_out_places=payment.screen_out_raters,
         # Raters of our own may well open a page of this machine.
-        options={"allow_http": True} if study.provider == "local" else {},
+        options={"allow_http": True} if study.provider == "local" else payment.options,
     )

@@ -17,8 +17,7 @@ from sqlalchemy.orm import Session
 from recon.errors import InputError, OutcomeUnknownError, UsageError
 from recon.progress import Progress, no_progress
 from study import ledger
-from study.batch_import import IMPORTED
-from study.database import AssignmentRow, HitRow, ParticipantRow, PaymentRow, StudyRow
+from study.database import IMPORTED, AssignmentRow, HitRow, ParticipantRow, PaymentRow, StudyRow
 from study.engine import reading, require_schema, transaction
 from study.providers import launching, paying
 from study.providers.contract import Cost, Posting

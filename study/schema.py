@@ -13,7 +13,7 @@ from study.specification import Specification
 from study.study_file import model_of
 from study.wording import PAGE, QUESTIONS, SCALES
 
-_KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+_KINDS: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything"}
 
 
 def json_schema() -> dict[str, Any]:

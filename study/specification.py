@@ -13,32 +13,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from recon.errors import InputError
 from study.contract import PHOTOGRAPH, DesignSettings
 from study.designs import DESIGNS
+from study.payment import PaymentBlock
+from study.study_block import Block, Name, Short, Text, wrong
 from study.study_file import read_model
 from study.wording import PAGE, QUESTIONS, SCALES, is_less_better, placeholders
 
 if TYPE_CHECKING:
     from study.stimuli.order import StimuliOrder
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-# As long as its column in the database.
-Short = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=80)]
-Cents = Annotated[int, Field(ge=0, le=2**31 - 1)]
 LABELS = {"real": "Real", "fake": "Fake"}
 Withheld = Literal["use", "pay"]
 USE: tuple[Withheld, ...] = ("use",)
-
-
-class Block(BaseModel):
-    """A part of the file: no unknown keys, no conversions, no changes afterwards."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class StimuliBlock(Block):
@@ -155,22 +145,6 @@ class WordingBlock(Block):
     )
 
 
-class PaymentBlock(Block):
-    """What raters are paid, through whom, and what it may cost at most."""
-
-    provider: Short = Field(default="local", description="Marketplace: local (a link or a kiosk), prolific, mturk.")
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field(
-        default="USD", description="Three capital letters, as in ISO 4217."
-    )
-    reward: Cents = Field(description="To each rater, in minor units: 250 is 2.50.")
-    bonus: Cents = Field(default=0, description="Set aside for bonuses, a rater, in minor units.")
-    cap: Cents = Field(description="Nothing that costs is done beyond this total, fees included, in minor units.")
-    account: Literal["academic", "corporate"] = Field(default="academic", description="Prolific's fee depends on it.")
-    tax_on_fee: float = Field(
-        default=0, ge=0, le=100, description="Per cent of tax on the marketplace's fee, where it is charged."
-    )
-
-
 class TimeBlock(Block):
     """How long a session should take; the cost check says what that pays an hour."""
 
@@ -275,11 +249,6 @@ class StoppingBlock(Block):
         return ""
 
 
-def _wrong(at: str, text: str) -> PydanticCustomError:
-    """What fields say together; ``at`` names the one to look at."""
-    return PydanticCustomError("study", "{text}", {"text": text, "at": at})
-
-
 class Specification(Block):
     """A whole study."""
 
@@ -312,33 +281,33 @@ class Specification(Block):
     def _fits_together(self) -> Specification:
         if self.design not in DESIGNS:
             near = difflib.get_close_matches(self.design, DESIGNS.names(), n=1, cutoff=0.0)[0]
-            raise _wrong("design", f"there is no design '{self.design}': did you mean '{near}'?")
+            raise wrong("design", f"there is no design '{self.design}': did you mean '{near}'?")
         known = QUESTIONS.get(self.design)
         for name in self.wording.questions if known is not None else ():
             if name not in (known or {}):
                 near = difflib.get_close_matches(name, list(known or {}), n=1, cutoff=0.0)[0]
-                raise _wrong(f"wording.questions.{name}", f"'{self.design}' asks no '{name}': did you mean '{near}'?")
+                raise wrong(f"wording.questions.{name}", f"'{self.design}' asks no '{name}': did you mean '{near}'?")
         for name in self.wording.labels:
             if name not in LABELS:
                 near = difflib.get_close_matches(name, LABELS, n=1, cutoff=0.0)[0]
-                raise _wrong(f"wording.labels.{name}", f"there is no answer '{name}' to label: did you mean '{near}'?")
+                raise wrong(f"wording.labels.{name}", f"there is no answer '{name}' to label: did you mean '{near}'?")
         self._check_page()
         self._check_scales()
         both = sorted({*self.stimuli.subjects} & {*self.stimuli.training_subjects})
         if both:
-            raise _wrong(
+            raise wrong(
                 "stimuli.training_subjects",
                 f"'{both[0]}' is among the subjects and kept for training: take the name from one of the two lists",
             )
         block = self.stimuli
         if block.subjects and block.people not in (None, len({*block.subjects})):
-            raise _wrong(
+            raise wrong(
                 "stimuli.people", f"stimuli.subjects names {len({*block.subjects})} people: say the same number"
             )
         if block.quality is not None and block.format != "webp":
-            raise _wrong("stimuli.quality", f"a quality is for webp: take it out, '{block.format}' has none")
+            raise wrong("stimuli.quality", f"a quality is for webp: take it out, '{block.format}' has none")
         if self.stopping.usable_raters is not None and self.stopping.usable_raters > self.raters:
-            raise _wrong("stopping.usable_raters", f"there are only {self.raters} raters: wait for no more than these")
+            raise wrong("stopping.usable_raters", f"there are only {self.raters} raters: wait for no more than these")
         return self
 
     def _check_page(self) -> None:
@@ -346,33 +315,33 @@ class Specification(Block):
             at = f"wording.page.{name}"
             if name not in PAGE:
                 near = difflib.get_close_matches(name, PAGE, n=1, cutoff=0.0)[0]
-                raise _wrong(at, f"the page has no text '{name}': did you mean '{near}'?")
+                raise wrong(at, f"the page has no text '{name}': did you mean '{near}'?")
             known = placeholders(PAGE[name])
             strange = sorted(placeholders(text) - known)
             if strange:
                 mend = f"known are {', '.join(f'{{{one}}}' for one in sorted(known))}" if known else "it takes none"
-                raise _wrong(at, f"nothing is put in for '{{{strange[0]}}}' in '{name}': {mend}")
+                raise wrong(at, f"nothing is put in for '{{{strange[0]}}}' in '{name}': {mend}")
 
     def _check_scales(self) -> None:
         names = [scale.name for scale in self.scales]
         scored = DESIGNS.get(self.design).page == "scales"
         if self.scales and not scored:
-            raise _wrong("scales", f"'{self.design}' scores nothing: take 'scales' out, or the design acr or dsis")
+            raise wrong("scales", f"'{self.design}' scores nothing: take 'scales' out, or the design acr or dsis")
         if scored and not self.scales:
-            raise _wrong("design", f"'{self.design}' scores on scales: name at least one under 'scales'")
+            raise wrong("design", f"'{self.design}' scores on scales: name at least one under 'scales'")
         for place, scale in enumerate(self.scales):
             at = f"scales.{place}.name"
             if names.count(scale.name) > 1:
-                raise _wrong(at, f"the scale '{scale.name}' stands there twice: keep one of them")
+                raise wrong(at, f"the scale '{scale.name}' stands there twice: keep one of them")
             if (not scale.question or not scale.labels) and scale.name not in SCALES:
-                raise _wrong(
+                raise wrong(
                     at,
                     f"the scale '{scale.name}' is not ready-made ({', '.join(SCALES)} are): give question and labels",
                 )
             if scale.labels and len(scale.labels) < 2:
-                raise _wrong(at, f"the scale '{scale.name}' has one step: give it at least two labels")
+                raise wrong(at, f"the scale '{scale.name}' has one step: give it at least two labels")
         if self.scales and is_less_better(self.scales[0].name, self.scales[0].less_is_better):
-            raise _wrong(
+            raise wrong(
                 "scales.0.name",
                 f"on the first scale, by which spoilt copies are judged, more must be better, and on "
                 f"'{self.scales[0].name}' less is: put another first",

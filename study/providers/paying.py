@@ -205,7 +205,7 @@ def _read(engine: Engine, provider: Provider, assignment_id: int) -> _Rater:
             submission_id=submission,
             posting_id=hit.provider_id or "",
             participant="" if contact is None else contact.raw_id,
-            reward=ledger.Wish(token, _share(session, hit)),
+            reward=ledger.Wish(token, _share(session, study, hit)),
             bonus_paid_cents=_bonuses(session, row.id),
         )
 
@@ -220,13 +220,17 @@ def _hit(session: Session, row: AssignmentRow, provider: str) -> HitRow:
     return hits[0]
 
 
-def _share(session: Session, hit: HitRow) -> Cost:
+def _share(session: Session, study: StudyRow, hit: HitRow) -> Cost:
     """One place of a promise; broken cents are left out, so that what comes back is never more than was set aside."""
     promise = ledger.find_payment(session, hit.request_token)
     if promise is None or promise.state == "failed":
         raise InputError("the money of this study was never set aside: launch it first.")
+    payment = study.specification.get("payment", {})
+    screened = payment.get("screen_out", 0) * payment.get("screen_out_raters", 0)  # of the promise, and no reward
+    rewards = promise.amount_cents - screened
     count = max(1, hit.assignments)  # a study of our own that was closed before anybody came keeps none
-    return Cost(promise.amount_cents // count, promise.fee_cents // count)
+    fees = promise.fee_cents * rewards // max(1, promise.amount_cents)
+    return Cost(rewards // count, fees // count)
 
 
 def _bonuses(session: Session, assignment_id: int) -> int:

@@ -300,7 +300,11 @@ def open_prolific(settings: ProviderSettings) -> ProlificProvider:
 
 
 def study_body(part: Posting) -> dict[str, Any]:
-    """The study as Prolific wants it; ``options`` add to it (filters, devices) and replace nothing of it."""
+    """The study as Prolific wants it; ``options`` add to it (filters, devices).
+
+    Raises:
+        UsageError: an option would replace what follows from the study.
+    """
     completed = {"code": part.completion_code, "code_type": "COMPLETED", "actions": [{"action": "MANUALLY_REVIEW"}]}
     codes: list[dict[str, Any]] = [completed]
     if part.screen_out_code and part.screen_out_cents:
@@ -314,9 +318,7 @@ def study_body(part: Posting) -> dict[str, Any]:
         reason = "Your screen or browser does not fit this study."
         action = {"action": "REQUEST_RETURN", "return_reason": reason}
         codes.append({"code": part.screen_out_code, "code_type": "INCOMPATIBLE_DEVICE", "actions": [action]})
-    further = {key: value for key, value in part.options.items() if key != "allow_http"}
-    return {
-        **further,
+    own = {
         "name": part.title,
         "internal_name": part.token,
         "description": part.description,
@@ -328,6 +330,10 @@ def study_body(part: Posting) -> dict[str, Any]:
         "maximum_allowed_time": part.minutes_allowed,
         "reward": part.reward_cents,
     }
+    further = {key: value for key, value in part.options.items() if key != "allow_http"}
+    for name in sorted({*further} & {*own}):
+        raise UsageError(f"payment.options cannot say '{name}', which follows from the study: take it out.")
+    return {**further, **own}
 
 
 def entry_url(url: str) -> str:

@@ -29,7 +29,8 @@ from pydantic import Field
 from recon.errors import InputError
 from study.contract import PHOTOGRAPH
 from study.designs import DESIGNS
-from study.specification import Block, Name, Specification
+from study.specification import Specification
+from study.study_block import Block, Name
 from study.study_file import read_model
 
 Float = NDArray[np.float64]

@@ -18,10 +18,9 @@ from sqlalchemy import func, select
 from study_hosting import STUDY_FILE, make_stimuli, write_study
 
 import mesoface
-from study.batch_import import IMPORTED
 from study.commands import study as commands
 from study.contract import Stimulus
-from study.database import AssignmentRow, HitRow, ParticipantRow, ResponseRow, StudyRow, TrialRow
+from study.database import IMPORTED, AssignmentRow, HitRow, ParticipantRow, ResponseRow, StudyRow, TrialRow
 from study.engine import open_database, reading, transaction
 from study.stimuli.catalogue import Catalogue, file_name, write_catalogue
 

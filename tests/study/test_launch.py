@@ -17,6 +17,7 @@ import yaml
 from click.testing import CliRunner
 from fake_prolific import TOKEN, FakeProlific
 from fastapi.testclient import TestClient
+from provider_stages import add_session
 from sqlalchemy import Engine, func, select
 from study_rows import add_assignment, add_response, add_study
 from study_runs import make_run
@@ -37,6 +38,7 @@ from study.launching import (
     study_status,
 )
 from study.leases import take_slot
+from study.providers import PROVIDERS, ProviderSettings, paying
 from study.pseudonyms import secret_key, shared_code
 from study.server.app import create_app
 from study.specification import read_specification
@@ -293,6 +295,50 @@ def test_test_participants_answer_a_study_of_their_own_and_cost_nothing(
     assert real["study"] == "small" and market.exposure_cents() == real["committed_cents"] > 0
     with pytest.raises(UsageError, match="different wishes"):
         launched(url, file, *given, "--draft")
+
+
+def test_paid_screen_outs_and_filters_reach_prolific(
+    file: Path, url: str, engine: Engine, market: FakeProlific
+) -> None:
+    desktops = {"device_compatibility": ["desktop"]}
+    change(file, payment={"provider": "prolific", "cap": 1000, "reward": 60, "screen_out": 10, "screen_out_raters": 2,
+                          "options": desktops})  # fmt: skip
+    # Printed rates, 33.4 %: 3 x (60 + 21) and 2 x (10 + 4).
+    assert check_study(file, simulations=0).costs.total == 271
+    where = ("--endpoint", f"{market.address}/api/v1", "--live")
+    found = launched(url, file, *where, "--url", "https://study.example.org/")
+    assert found["committed_cents"] == 280  # 40 % as this Prolific says: 3 x 84 and 2 x 14
+    ((number, posted),) = market.studies.items()
+    assert posted["device_compatibility"] == ["desktop"]
+    (action,) = posted["completion_codes"][1]["actions"]
+    assert (action["fixed_screen_out_reward"], action["slots"]) == (10, 2)
+    session = add_session(engine, "small", "prolific", market.arrive(number, "P1"), "P1", number)
+    paying.approve(engine, PROVIDERS.get("prolific")(ProviderSettings(live=True, endpoint=where[1])), session)
+    assert study_status(engine, "small").budget.confirmed_cents == 84
+
+
+@pytest.mark.parametrize(
+    ("payment", "said"),
+    [
+        ({"screen_out": 10, "screen_out_raters": 2}, "'local' pays nobody whose screen will not do"),
+        ({"provider": "prolific", "screen_out": 10}, "screen_out and screen_out_raters go together"),
+        ({"provider": "mturk", "options": {"filters": []}}, "it has qualifications and frame_height"),
+        ({"options": {"filters": []}}, "'local' has no option 'filters': it has none"),
+    ],
+)
+def test_payment_that_contradicts_itself_is_refused_with_its_line(
+    file: Path, payment: dict[str, Any], said: str
+) -> None:
+    change(file, payment=payment)
+    with pytest.raises(InputError, match=f"line [0-9]+.*{said}"):
+        read_specification(file)
+
+
+def test_an_option_replaces_nothing_of_the_study(file: Path, url: str, engine: Engine, market: FakeProlific) -> None:
+    change(file, payment={"provider": "prolific", "cap": 1000, "reward": 60, "options": {"reward": 1}})
+    with pytest.raises(UsageError, match="cannot say 'reward'"):
+        launched(url, file, "--endpoint", f"{market.address}/api/v1", "--url", "https://study.example.org/", "--live")
+    assert market.studies == {}
 
 
 def test_without_test_participants_the_mend_is_said(file: Path, url: str, engine: Engine) -> None:

@@ -246,7 +246,7 @@ def replace_the_rejected(walk: Walk, posting: str, address: str) -> None:
     command = ("launch", walk.folder, "--url", "https://study.example/", *walk.where, "--quiet", "--replace-rejected")
     if walk.name == "mturk":
         early = walk.arrive("early", posting)
-        assert "all places of this study are taken" in work(address, early, 2000)[0]
+        assert "places of this study are taken" in work(address, early, 2000)[0]
         del walk.people["early"]
         for _ in range(2):
             code, out, err = walk.typed(*command)

@@ -51,8 +51,10 @@ def test_a_study_is_told_as_the_documentation_wants_it() -> None:
 def test_options_add_filters_and_cannot_change_the_money() -> None:
     from dataclasses import replace
 
-    body = study_body(replace(posting(), options={"filters": [{"filter_id": "age"}], "reward": 9999}))
+    body = study_body(replace(posting(), options={"filters": [{"filter_id": "age"}]}))
     assert body["filters"] == [{"filter_id": "age"}] and body["reward"] == 150
+    with pytest.raises(UsageError, match="cannot say 'reward'"):
+        study_body(replace(posting(), options={"reward": 9999}))
 
 
 def test_raters_who_are_screened_out_return_or_are_paid_a_fixed_sum(fake: FakeProlific) -> None:
