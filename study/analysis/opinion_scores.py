@@ -62,7 +62,7 @@ def scores_from_frame(frame: pd.DataFrame, by: str = "stimulus") -> Scores:
 class MeanOpinion:
     """Mean opinion scores ``(S,)`` with their 95 % intervals, standard deviations and numbers of raters.
 
-    ``low`` and ``high`` are NaN where fewer than two raters scored, ``deviation`` likewise.
+    ``low`` and ``high`` are NaN where fewer than two raters scored, or all scored alike; ``deviation`` where fewer did.
     """
 
     names: Names
@@ -84,7 +84,8 @@ def mean_opinion(scores: Scores) -> MeanOpinion:
         squares = np.where(present, np.square(scores.score - mean[:, None]), 0.0).sum(axis=1)
         deviation = np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
         half = stdtrit(np.maximum(n - 1, 1), 0.5 + LEVEL / 2) * deviation / np.sqrt(n)
-    return MeanOpinion(scores.names, mean, mean - half, mean + half, deviation, n.astype(np.int64))
+    low, high = with_width(mean - half, mean + half)
+    return MeanOpinion(scores.names, mean, low, high, deviation, n.astype(np.int64))
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,44 +106,6 @@ class DetectableDifference:
     reason: str = ""
 
 
-def plan_for(
-    page: Page,
-    raters: int,
-    trials_per_rater: int,
-    conditions: int,
-    *,
-    photographs: float = 0.5,
-    set_size: int | None = None,
-) -> Plan:
-    """The plan of a balanced study, from the numbers of a study file.
-
-    Args:
-        trials_per_rater: main trials.
-        conditions: that compete, in a ``real-or-fake`` study without photographs.
-        photographs: share of the trials of a ``real-or-fake`` study that show a photograph.
-        set_size: conditions in one ranking; all of them if None.
-
-    Raises:
-        UsageError: numbers that no study can have.
-    """
-    size = conditions if set_size is None else set_size
-    least = 1 if page == "real-or-fake" else 2
-    if raters < 2 or trials_per_rater < 1 or not least <= size <= conditions or not 0 <= photographs < 1:
-        raise UsageError(
-            f"a power simulation needs at least 2 raters, 1 trial and {least} conditions, and a ranking shows from 2 "
-            f"to all: these are {raters} raters, {trials_per_rater} trials, {conditions} conditions and sets of {size}."
-        )
-    # One method alone is set beside photographs.
-    pairs = max(1, math.comb(conditions, 2))
-    judgements = {
-        "real-or-fake": trials_per_rater * (1 - photographs) / conditions,
-        "scales": trials_per_rater / conditions,
-        "choice": trials_per_rater / pairs,
-        "ranking": trials_per_rater * math.comb(size, 2) / pairs,
-    }
-    return Plan(page, raters, judgements[page], pairs)
-
-
 def plan_from_trials(page: Page, sessions: Sequence[Sequence[Trial]], stimuli: Sequence[Stimulus]) -> Plan:
     """The plan of a study as its design lays it out: what raters will really see.
 

@@ -1,4 +1,4 @@
-"""Shares: Wilson's score interval (1927), the exact binomial test, and how many answers a share needs.
+"""Shares: Wilson's score interval (1927), and how many answers the exact binomial test of a share needs.
 
 For k of n the interval is ``(p̂ + z²/2n ± z √(p̂(1−p̂)/n + z²/4n²)) / (1 + z²/n)``. It treats answers as independent;
 where raters answer many times, the bootstrap by rater is the honest interval, and Wilson's a lower bound of width.
@@ -32,16 +32,6 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike, level: float = LEVE
         half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     # Rounding may leave the ends a hair outside of what a share can be.
     return np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
-
-
-def binomial_test(successes: int, trials: int, expected: float = 0.5) -> float:
-    """Two-sided exact p-value, twice the smaller tail; NaN where there are no trials."""
-    from scipy.stats import binom
-
-    if trials == 0:
-        return float("nan")
-    lower, upper = binom.cdf(successes, trials, expected), binom.sf(successes - 1, trials, expected)
-    return float(min(1.0, 2.0 * min(lower, upper)))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,12 @@ from metrics.comparison import Estimate
 from metrics.report.layout import shown
 from recon.errors import InputError
 from study.analysis.fooling import box_plot
-from study.analysis.opinion_scores import ConditionOpinion, condition_opinions, scores_from_frame
+from study.analysis.opinion_scores import (
+    ConditionOpinion,
+    condition_opinions,
+    mean_opinion,
+    scores_from_frame,
+)
 from study.analysis.subject_bias import SubjectModel, subject_model
 from study.report.figures import rater_boxes
 from study.report.tables import Cell, Column, Section, Table, no_order, ranks_in_words
@@ -43,7 +48,7 @@ def _opinions(scale: str, frame: pd.DataFrame, found: ConditionOpinion, hues: Ma
         name: (by_condition.score[i], box_plot(by_condition.score[i])) for i, name in enumerate(by_condition.names)
     }
     boxes = rater_boxes(f"Scores of {scale} by rater", f"mean score: {scale}", values, by_condition.raters, hues)
-    tables = [_mos(scale, found, less)]
+    tables = [_mos(scale, found, less), _pictures(scale, frame, less)]
     try:
         tables.append(_model(scale, frame, subject_model(scores_from_frame(frame)), less))
         words: tuple[str, ...] = ()
@@ -71,6 +76,25 @@ def _mos(scale: str, found: ConditionOpinion, less: bool) -> Table:
         *no_order(found.ranks),
     )
     return Table(f"mos_{scale}", f"Mean opinion scores: {scale}", columns, rows, notes)
+
+
+def _pictures(scale: str, frame: pd.DataFrame, less: bool) -> Table:
+    """The mean opinion score of every picture, the one that P.910 speaks of."""
+    found = mean_opinion(scores_from_frame(frame))
+    about = frame.drop_duplicates("stimulus").set_index("stimulus")[["subject", "condition"]]
+    columns = (Column("picture", "words"), Column("condition", "words"), Column("mean opinion score"),
+               Column("standard deviation"), Column("raters"))  # fmt: skip
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (
+            str(about.loc[found.names[i], "subject"]), str(about.loc[found.names[i], "condition"]),
+            Estimate(float(found.mean[i]), float(found.low[i]), float(found.high[i]), int(found.raters[i])),
+            float(found.deviation[i]), int(found.raters[i]),
+        )
+        for i in np.argsort(found.mean if less else -found.mean, kind="stable").tolist()
+    )  # fmt: skip
+    note = "Mean over raters with Student's 95 % interval, which takes the scale's steps for equal."
+    return Table(f"mos_pictures_{scale}", f"Mean opinion score of each picture: {scale}", columns, rows, (note,),
+                 folded=True)  # fmt: skip
 
 
 def _model(scale: str, frame: pd.DataFrame, model: SubjectModel, less: bool) -> Table:

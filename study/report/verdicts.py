@@ -16,7 +16,7 @@ from study.analysis.fooling import Fooling, FoolingRate, fooling_rates, verdicts
 from study.analysis.signal_detection import LEAST_OWN_TRIALS, Detection, detections
 from study.contract import PHOTOGRAPH
 from study.report.figures import differences_plot, estimates_plot, rater_boxes
-from study.report.tables import Column, Figure, Section, Table, no_order, ranks_in_words
+from study.report.tables import Cell, Column, Figure, Section, Table, no_order, ranks_in_words
 
 CHANCE = "no more than chance"
 FEW_PICTURES = 4
@@ -102,11 +102,11 @@ def _boxes(found: Fooling, hues: Mapping[str, int], shown: NDArray[np.float64]) 
 
 def _detection(found: Sequence[Detection], hues: Mapping[str, int]) -> Section:
     found = sorted(found, key=lambda one: one.d_prime)
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("condition", "words"), Column("called fake", "share"), Column("photographs called fake", "share"),
         Column("d′"), Column("criterion c"), Column("raters"), Column("mean of raters' own d′"), Column("of raters"),
     )  # fmt: skip
-    rows = tuple(
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
         (
             one.condition, one.hit_rate, one.false_alarm_rate,
             Estimate(one.d_prime, one.d_prime_low, one.d_prime_high, one.raters),

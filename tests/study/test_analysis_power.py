@@ -15,7 +15,6 @@ from study.analysis.power import (
     Variation,
     detectable_difference,
     largest_difference,
-    plan_for,
     plan_from_trials,
     power_of,
     raters_needed,
@@ -101,18 +100,6 @@ def test_what_cannot_be_detected_has_a_reason_or_is_refused() -> None:
     with pytest.raises(UsageError, match="more than 20000 raters"):
         raters_needed(Plan("choice", 3, 1), 0.001, simulations=50)
     assert largest_difference("scales", Variation(level=4.5)) == pytest.approx(1.0)
-
-
-def test_a_balanced_study_is_counted_by_hand() -> None:
-    """Five methods in 22 split faces of which half are photographs: 2.2 each; three pairs in 30 choices: 10 each."""
-    assert plan_for("real-or-fake", 150, 22, 5) == Plan("real-or-fake", 150, 2.2, 10)
-    assert plan_for("real-or-fake", 20, 10, 1) == Plan("real-or-fake", 20, 5, 1)
-    assert plan_for("choice", 20, 30, 3) == Plan("choice", 20, 10, 3)
-    assert plan_for("scales", 20, 30, 3) == Plan("scales", 20, 10, 3)
-    assert plan_for("ranking", 100, 3, 3) == Plan("ranking", 100, 3, 3)
-    assert plan_for("ranking", 100, 4, 4, set_size=3) == Plan("ranking", 100, 2, 6)
-    with pytest.raises(UsageError, match="at least 2 raters"):
-        plan_for("choice", 1, 30, 3)
 
 
 def stimulus(condition: str) -> Stimulus:

@@ -15,7 +15,7 @@ from scipy.stats import binom, binomtest, norm
 
 from recon.errors import InputError, UsageError
 from study.analysis.fooling import Verdicts, box_plot, fooling_rates, verdicts_from_frame
-from study.analysis.proportions import answers_needed, binomial_power, binomial_test, wilson_interval
+from study.analysis.proportions import answers_needed, binomial_power, wilson_interval
 from study.analysis.signal_detection import LEAST_OWN_TRIALS, detections, sensitivity
 from study.contract import PHOTOGRAPH
 
@@ -225,12 +225,6 @@ def test_wilsons_interval_covers_about_as_often_as_it_says() -> None:
     low, high = wilson_interval(np.arange(41), 40)
     inside = (low[None] <= shares[:, None]) & (shares[:, None] <= high[None])
     assert (binom.pmf(np.arange(41), 40, shares[:, None]) * inside).sum(axis=1).mean() == pytest.approx(0.95, abs=0.007)
-
-
-@pytest.mark.parametrize(("k", "n"), [(60, 100), (0, 6), (50, 100), (199, 300)])
-def test_the_binomial_test_is_scipys_where_it_is_symmetric(k: int, n: int) -> None:
-    assert binomial_test(k, n) == pytest.approx(binomtest(k, n).pvalue)
-    assert np.isnan(binomial_test(0, 0))
 
 
 def test_sixty_against_fifty_percent_needs_199_answers() -> None:

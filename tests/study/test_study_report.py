@@ -230,6 +230,12 @@ def test_a_study_of_two_scales(sqlite: Engine) -> None:
             assert abs(mean["value"] - worth) < 1.05 * (mean["high"] - mean["low"]) + 0.02
             # Raters are unbiased and equally consistent: the model has nothing to take away.
             assert model[name]["quality ψ"]["value"] == pytest.approx(model[name]["plain mean"], abs=0.1)
+        pictures_of = next(t for s in made.sections for t in s.tables if t.key == f"mos_pictures_{scale}")
+        seen = as_record(pictures_of)["rows"]
+        assert len(seen) == 30 and pictures_of.folded and sum(row[4] for row in seen) == 15 * 40
+        for name in quality:  # every rater scored five pictures of each condition
+            weighed = sum(row[2]["value"] * row[4] for row in seen if row[1] == name) / 200
+            assert weighed == pytest.approx(found[name]["mean opinion score"]["value"], abs=0.05)
         shares = [value for name, value in found["pca"].items() if name.startswith("score ")]
         assert sum(shares) == pytest.approx(1.0)
         assert found["pca"]["rank"] in ("2", "3")
