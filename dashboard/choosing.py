@@ -16,7 +16,7 @@ from recon.errors import InputError
 _KEPT = "chosen "
 
 
-def chosen_run(label: str = "Run") -> Run | None:
+def chosen_run(label: str = "Run", width: int = 260) -> Run | None:
     """Draws the chooser of runs into the present container; the run that is looked at.
 
     None where there is nothing to look at; what to do about it has been said in the page then.
@@ -27,7 +27,7 @@ def chosen_run(label: str = "Run") -> Run | None:
         return None
     # A run that can be shown comes before a broken one, however new that is.
     default = next((name for name, run in known.items() if not run.problem), next(iter(known)))
-    name = kept_choice("run", list(known), default, label, lambda name: known[name].title)
+    name = kept_choice("run", list(known), default, label, lambda name: known[name].title, width)
     run = known[name]
     if run.problem:
         tell(InputError(run.problem))

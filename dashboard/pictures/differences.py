@@ -33,7 +33,7 @@ class Range:
 
 
 RANGES = {
-    "difference": Range("colour difference", 20.0, "ΔE2000"),
+    "difference": Range("colour difference", 15.0, "ΔE2000"),
     "flip": Range("difference that is seen when the pictures alternate", 0.5, "FLIP"),
 }
 _FAINT = 0.45  # how much of the photograph's light is left where nothing is judged

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.address import say, text
 from dashboard.catalogue import Run
-from dashboard.choosing import chosen_protocol, chosen_run
+from dashboard.choosing import chosen_run, kept_choice
 from dashboard.studies_database import address, readable
 from dashboard.trouble import sentence, told
 from dashboard.values import values_of
@@ -34,16 +34,16 @@ def show() -> None:
 def _draw() -> None:
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
     with row:
-        run = chosen_run()
+        run = chosen_run(width=170)
         if run is None:
             return
         if not (run.methods and run.protocols and run.subjects):
             st.info("This run has no results yet: run the same 'mesoface run' again, and they appear here.")
             return
-        protocol = chosen_protocol(run)
+        protocol = kept_choice("protocol", run.protocols, run.protocols[0], "Protocol", width=150)
         table, problem = _measured(run)
         view = choice("view", list(views := _views(run.name, protocol, run.stamp, run)), next(iter(views)), "View",
-                      views.__getitem__)  # fmt: skip
+                      views.__getitem__, width=155)  # fmt: skip
         blind = text("blind")
         measured = _chosen_metric(table, protocol) if table is not None else None
         disputed = _disputes(run, protocol)
@@ -70,11 +70,10 @@ def _all_subjects(asked: Asked, said: list[str], by: str) -> None:
     parts = [people, *said]
     if asked.order != ID:
         parts.append(order_in_words(asked.order, by))
-    st.caption(plain(" · ".join(parts)))
     last = (len(asked.subjects) - 1) // asked.rows
     number = text("page", "1")
     page = min(last, max(0, int(number) - 1)) if number.isascii() and number.isdigit() else 0
-    viewer(matrix(asked, page))
+    viewer(matrix(asked, page, " · ".join(parts)))
 
 
 def _one_subject(asked: Asked, table: ValueTable | None) -> None:
@@ -99,12 +98,12 @@ def _chosen_metric(table: ValueTable, protocol: str) -> Yardstick | None:
     known = metrics_of(table, protocol)
     if not known:
         return None
-    name = choice("metric", list(known), next(iter(known)), "Metric", width=230)
+    name = choice("metric", list(known), next(iter(known)), "Metric", width=190)
     places = {place.region: place for place in known[name]}
     first = region_first(known[name])
     region = first
     if len(places) > 1:
-        region = choice("region", list(places), first, "Region", lambda one: one.removeprefix("skin/"), width=130)
+        region = choice("region", list(places), first, "Region", lambda one: one.removeprefix("skin/"), width=110)
     return yardstick(table, places[region])
 
 

@@ -51,8 +51,18 @@ class Beside {
     const { data } = this
     this.memory.subject = data.subject
     this.place.replaceChildren(this.navigation(), this.tools(), this.windows(), this.legend(), keysHelp())
+    this.fill()
     for (const one of this.open) one.place?.()
     this.showZoom()
+  }
+
+  /** Pictures are as high as the screen has room for, so that all of them are seen at once. */
+  fill() {
+    const box = this.place.children[2]
+    const top = Math.min(420, Math.max(160, box.getBoundingClientRect().top))
+    const rows = box.children.length / (Number(box.style.getPropertyValue("--columns")) || box.children.length)
+    const room = (innerHeight - top - 24) / Math.ceil(rows) - 26
+    this.place.style.setProperty("--room", `${Math.max(300, Math.round(room))}px`)
   }
 
   /** The pictures of those who come before and after, while there is nothing else to do. */
@@ -206,7 +216,7 @@ class Beside {
   albedoWindow(pane, label) {
     const { albedo, mask } = pane.maps
     if (albedo.missing) return absent(albedo.missing)
-    const one = this.opened([1024, 1024], `albedo of ${label}`)
+    const one = this.opened(this.data.map, `albedo of ${label}`)
     one.add(picture({ src: albedo.src, alt: `albedo of ${label}` }, label))
     if (!mask.missing && this.memory.mask !== "none") {
       const layer = one.add(make("canvas", { "aria-hidden": "true" }))

@@ -12,7 +12,7 @@ from dashboard.pictures.differences import RANGES, STOPS
 from dashboard.pictures.sources import why_missing
 from dashboard.viewer.asked import Asked
 from dashboard.viewer.blind import letter, shuffled
-from dashboard.viewer.matrix import colours, frame, frame_of_view, metric_words, shown_picture
+from dashboard.viewer.matrix import colours, first_size, frame, frame_of_view, metric_words, shown_picture
 from dashboard.viewer.orders import ranks
 from metrics.headline import SHOWN
 from metrics.report.layout import ARROWS, decimals, shown
@@ -42,6 +42,7 @@ def beside(asked: Asked) -> dict[str, Any]:
         "revealed": asked.revealed,
         "metric": "" if hidden(asked) else metric_words(asked),
         "frame": frame_of_view(asked, subject, photograph),
+        "map": first_size(asked.picture("albedo", subject, name) for name in asked.beside) or (512, 512),
         "scales": {name: {"name": one.name, "top": one.top, "unit": one.unit} for name, one in RANGES.items()},
         "stops": STOPS,
         "back": {"href": asked.here(subject="", revealed="", at="", mode="")},

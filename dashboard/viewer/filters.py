@@ -41,7 +41,7 @@ def choice(
 def chosen_order(methods: Sequence[str], disputed_by: str, *, names_hidden: bool) -> str:
     """The order of the subjects; where names are hidden, none that names a method."""
     options = [ID, DISPUTED] if names_hidden else known_orders(methods)
-    return choice("order", options, ID, "Order", lambda order: order_in_words(order, disputed_by), width=230)
+    return choice("order", options, ID, "Order", lambda order: order_in_words(order, disputed_by), width=220)
 
 
 def order_in_words(order: str, disputed_by: str) -> str:
@@ -155,9 +155,10 @@ def chosen_beside(run: Run, present: Sequence[str]) -> None:
     st.session_state[key] = list(present)
 
     def take() -> None:
-        say(beside=list(st.session_state[key])[:MOST_BESIDE])
+        # Of too many the one that was chosen last comes in, and the first goes.
+        say(beside=list(st.session_state[key])[-MOST_BESIDE:])
 
-    st.multiselect(
-        "Methods beside the photograph", run.methods, key=key, on_change=take, max_selections=MOST_BESIDE,
-        width=420, placeholder="the first four",
+    st.pills(
+        "Methods beside the photograph", run.methods, selection_mode="multi", key=key, on_change=take,
+        label_visibility="collapsed",
     )  # fmt: skip

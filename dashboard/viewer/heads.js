@@ -34,7 +34,7 @@ class Heads {
   constructor() {
     this.canvas = document.createElement("canvas")
     this.gl = this.canvas.getContext("webgl2", { antialias: true, alpha: true, premultipliedAlpha: true })
-    this.camera = { yaw: 0, pitch: 0, distance: 0.72 }
+    this.camera = { yaw: 0, pitch: 0, distance: 0.84 }
     this.light = { azimuth: 35, elevation: 30 }
     this.shading = "textured"
     this.loaded = new Map()
@@ -320,7 +320,7 @@ Object.assign(Heads.prototype, {
     this.redraw()
   },
   front() {
-    Object.assign(this.camera, { yaw: 0, pitch: 0, distance: 0.72 })
+    Object.assign(this.camera, { yaw: 0, pitch: 0, distance: 0.84 })
     this.redraw()
   },
   shine(azimuth, elevation) {

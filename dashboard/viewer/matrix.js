@@ -41,11 +41,14 @@ function matrixBar(data, go) {
     ? linked(page.href, () => go({ page: page.page === "1" ? "" : page.page }), { class: "button", "aria-label": words }, sign)
     : make("span", { class: "button off", "aria-hidden": "true" }, sign)
   return make("div", { class: "bar" },
+    make("b", {}, data.note),
     make("span", { class: "grow quiet" }, data.blind
       ? "Blind: letters stand for methods, and mean another one in every row."
-      : data.metric ? `Below each picture: ${data.metric}; its rank for this subject.` : "Not measured yet."),
-    make("span", { class: "quiet" }, `${data.first + 1}–${last} of ${data.total}`),
-    turn(data.pages[0], "previous page", "‹"), turn(data.pages[1], "next page", "›"))
+      : data.metric ? `Below each picture ${data.metric}, and its rank for this subject.` : "Not measured yet."),
+    ...(data.last
+      ? [make("span", { class: "quiet" }, `${data.first + 1}–${last} of ${data.total}`),
+         turn(data.pages[0], "previous page", "‹"), turn(data.pages[1], "next page", "›")]
+      : []))
 }
 
 function headCell(host, column, go) {

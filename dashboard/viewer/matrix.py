@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,14 @@ SMALL = 160
 _PORTRAIT = (4, 5)
 
 
-def matrix(asked: Asked, page: int) -> dict[str, Any]:
-    """The data of the component for page ``page`` (from 0)."""
+def matrix(asked: Asked, page: int, note: str) -> dict[str, Any]:
+    """The data of the component for page ``page`` (from 0); ``note`` says who is shown."""
     first = page * asked.rows
     subjects = asked.subjects[first : first + asked.rows]
     pages = max(1, -(-len(asked.subjects) // asked.rows))
     return {
         "state": "matrix",
+        "note": note,
         "blind": bool(asked.blind),
         "metric": "" if asked.blind else metric_words(asked),
         "columns": _columns(asked),
@@ -141,15 +142,20 @@ def frame_of_view(asked: Asked, subject: str, photograph: tuple[int, int] | None
     """Width and height of the pictures of a subject in the chosen view, as far as they can be known."""
     if asked.view.rpartition("/")[2] == "fitted" and photograph:
         return photograph
-    for method in asked.methods:
-        source = source_of(shown_picture(asked, subject, method))
+    return first_size([shown_picture(asked, subject, method) for method in asked.methods]) or photograph or _PORTRAIT
+
+
+def first_size(pictures: Iterable[Picture]) -> tuple[int, int] | None:
+    """Width and height of the first of ``pictures`` that can be read."""
+    for picture in pictures:
+        source = source_of(picture)
         if source is not None:
             path = source.files[0]
             try:
                 return _size(path, path.stat().st_mtime_ns)
             except (OSError, SyntaxError, ValueError):  # the picture itself will say that it cannot be read
                 continue
-    return photograph or _PORTRAIT
+    return None
 
 
 @lru_cache(maxsize=20_000)
@@ -187,4 +193,4 @@ def _views(folder: Path, record: Mapping[str, Any]) -> set[str]:
 
 
 def _in_words(view: str) -> str:
-    return {"fitted": "fitted: as photographed", "albedo": "albedo map"}.get(view, view.replace("/", " · "))
+    return {"fitted": "fitted (as photographed)", "albedo": "albedo map"}.get(view, view.replace("/", " · "))
