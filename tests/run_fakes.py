@@ -31,6 +31,7 @@ from recon.methods.contract import Context, Reconstruction
 from recon.runs.views import FittedView, JudgedView
 from recon.texture.observation import Observation
 
+FILE = Path(__file__)
 SIZE = 64
 
 
@@ -240,8 +241,13 @@ def _patch_for_good(dotted: str, value: Any) -> None:
     setattr(pkgutil.resolve_name(owner), name, value)
 
 
-# Worker processes import the script as __mp_main__, a worker of Dask as its preload.
-if __name__ in {"__main__", "__mp_main__"} or "DASK_DISTRIBUTED__WORKER__PRELOAD" in os.environ:
+def dask_setup(worker: Any) -> None:
+    """What Dask calls where this file is a worker's preload."""
+    install(_patch_for_good)
+
+
+# Worker processes import the script as __mp_main__.
+if __name__ in {"__main__", "__mp_main__"}:
     install(_patch_for_good)
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def difference(mine: dict[str, str], theirs: dict[str, str], worker: str) -> str
 def _said(name: str, value: str) -> str:
     """``asset x`` with its value in words."""
     kind, _, what = name.partition(" ")
-    label = f"'{what}'" if kind == "file" else f"the {name}" if kind == "database" else name.removeprefix("package ")
+    label = f"'{what}'" if kind == "file" else name.removeprefix("package ")
     return f"no {label}" if value == ABSENT else f"{label} {value}"
 
 
