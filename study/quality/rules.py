@@ -75,6 +75,13 @@ class Judgement:
         return self.state == SUBMITTED
 
 
+def rules_that_withhold(rules: QualityBlock, what: Withheld) -> frozenset[str]:
+    """Names of the rules that withhold ``what``: of several reasons for a decision, those that speak of it."""
+    always = {"unfinished"} | ({"incomplete"} if what == "use" else set())
+    named = {name: getattr(rules, name) for name in type(rules).model_fields}
+    return frozenset(always | {name for name, rule in named.items() if rule is not None and what in rule.withholds})
+
+
 def judge(sessions: pd.DataFrame, trials: pd.DataFrame, rules: QualityBlock) -> tuple[Judgement, ...]:
     """What ``rules`` say of each session, by its number; the order of rows does not matter.
 

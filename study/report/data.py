@@ -29,8 +29,8 @@ from study.database import (
 )
 from study.engine import reading, require_schema
 from study.quality.decisions import RULES, Decision, latest
-from study.quality.records import find_study
-from study.quality.rules import SUBMITTED
+from study.quality.records import find_study, rules_of
+from study.quality.rules import SUBMITTED, rules_that_withhold
 
 NOT_REVIEWED = "not reviewed yet"
 
@@ -127,7 +127,8 @@ def read_study_data(engine: Engine, name: str, *, all_sessions: bool = False) ->
     with reading(engine) as session:
         study = find_study(session, name)
         stimuli = tuple(map(_stimulus, session.scalars(select(StimulusRow).filter_by(study_id=study.id))))
-        sessions = _sessions(session, study.id, all_sessions)
+        withholding = rules_that_withhold(rules_of(study.name, study.specification), "use")
+        sessions = _sessions(session, study.id, all_sessions, withholding)
         _check_any(study.name, list(sessions.values()), all_sessions)
         return StudyData(
             name=study.name, design=study.design, provider=study.provider, seed=study.seed,
@@ -142,7 +143,7 @@ def _stimulus(row: StimulusRow) -> Stimulus:
     return Stimulus(**{name: getattr(row, name) for name in Stimulus.__dataclass_fields__})
 
 
-def _sessions(session: Session, study: int, all_sessions: bool) -> dict[int, RaterSession]:
+def _sessions(session: Session, study: int, all_sessions: bool, withholding: frozenset[str]) -> dict[int, RaterSession]:
     """By number of the assignment."""
     decisions = latest(session, study)
     begun = session.execute(
@@ -153,25 +154,29 @@ def _sessions(session: Session, study: int, all_sessions: bool) -> dict[int, Rat
     )
     found = {}
     for rater, (assignment, state) in enumerate(begun, start=1):
-        reason = _why_not(state, decisions.get(assignment), all_sessions)
+        reason = _why_not(state, decisions.get(assignment), all_sessions, withholding)
         found[assignment] = RaterSession(rater, state, not reason, reason)
     return found
 
 
-def _why_not(state: str, decision: Decision | None, all_sessions: bool) -> str:
+def _why_not(state: str, decision: Decision | None, all_sessions: bool, withholding: frozenset[str]) -> str:
     """Why a session is left out; empty where it is not."""
     if all_sessions or decision is None:
         if state != SUBMITTED:
             return f"not handed in ({state})"
         return "" if all_sessions else NOT_REVIEWED
-    return "" if decision.use else _in_words(decision)
+    return "" if decision.use else _in_words(decision, withholding)
 
 
-def _in_words(decision: Decision) -> str:
-    """Which rules struck. Not their whole texts, which speak of other sessions, nor what a person wrote of a rater."""
+def _in_words(decision: Decision, withholding: frozenset[str]) -> str:
+    """Which rules struck, of those that withhold use; those that only withhold pay are no reason here.
+
+    Not their whole texts, which speak of other sessions, nor what a person wrote of a rater.
+    """
     if decision.decided_by != RULES:
         return "a person decided"
-    names = dict.fromkeys(one.partition(": ")[0] for one in decision.reasons if ": " in one)
+    struck = (one.partition(": ")[0] for one in decision.reasons if ": " in one)
+    names = dict.fromkeys(name for name in struck if name in withholding)
     return f"rule {', '.join(names)}" if names else "by rule"
 
 

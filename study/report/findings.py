@@ -88,11 +88,8 @@ def build_report(data: StudyData, folder: Path | None = None) -> Report:
         InputError: there is no answer to a main trial, or answers do not fit the design.
         UsageError: a design that this installation does not know.
     """
-    design = DESIGNS.get(data.design)
-    answers = data.answers()
-    if not answers:
-        raise InputError(f"no rater of '{data.name}' who counts has answered a main trial: wait for answers.")
-    frame = _as_asked(_FRAMES[design.page](answers, data.stimuli), data)
+    design, answers = DESIGNS.get(data.design), data.answers()
+    frame = judgements(data)
     hues = hues_of(_conditions(frame))
     questions = sorted(frame["question"].unique())
     sections: list[Section] = []
@@ -122,6 +119,18 @@ def _as_asked(frame: pd.DataFrame, data: StudyData) -> pd.DataFrame:
     places = frame["scale"].map(lambda name: (asked.get(name, len(asked)), name))
     turned = frame["scale"].map(lambda name: is_less_better(name, scales.get(name)))
     return frame.assign(less_is_better=turned).loc[places.sort_values(kind="stable").index].reset_index(drop=True)
+
+
+def judgements(data: StudyData) -> pd.DataFrame:
+    """The answers that count, as the frame of their form (:mod:`study.analysis.answers`).
+
+    Raises:
+        InputError, UsageError: as of :func:`build_report`.
+    """
+    answers = data.answers()
+    if not answers:
+        raise InputError(f"no rater of '{data.name}' who counts has answered a main trial: wait for answers.")
+    return _as_asked(_FRAMES[DESIGNS.get(data.design).page](answers, data.stimuli), data)
 
 
 def _conditions(frame: pd.DataFrame) -> list[str]:

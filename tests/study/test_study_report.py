@@ -167,6 +167,15 @@ def test_a_split_face_study(database: Engine) -> None:
     assert gold.endswith("of 72")
 
 
+def test_a_rule_that_only_withholds_pay_is_no_reason_to_leave_out(sqlite: Engine) -> None:
+    quality = {"speed": {"withholds": ["pay"]}, "gold": {"withholds": ["use"]}}
+    stimuli = pictures(6, ("meso",), "single")
+    left_out = {2: ["speed: half within 300 ms", "gold: 0 of 2 right"]}
+    hold_study(sqlite, "single", settings(("meso", PHOTOGRAPH), 6, 6), stimuli, verdict({"meso": 0, PHOTOGRAPH: 1}),
+               use=left_out, specification={"quality": quality})  # fmt: skip
+    assert read_study_data(sqlite, "faces").left_out() == [("rule gold", 1)]
+
+
 def test_a_ranking_study_beside_the_published_one(sqlite: Engine) -> None:
     """100 raters, 3 sets; abilities are put in from two of the published shares, which come out beside ours."""
     ability = {"lightstage": float(np.log(0.74 / 0.26)), "pca": 0.0}
