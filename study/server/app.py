@@ -14,14 +14,13 @@ The token travels in ``Authorization: Bearer``; there are no cookies, so no othe
 
 import math
 import re
-import threading
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Engine, select, text
 from starlette.exceptions import HTTPException as AnyHttpError
 from starlette.middleware.cors import CORSMiddleware
@@ -49,7 +48,7 @@ from study.server.messages import (
     SessionView,
 )
 from study.server.page import render_page, static_files
-from study.server.sessions import ConflictError, Host
+from study.server.sessions import ConflictError, Host, turns
 from study.server.settings import ServerSettings, Words
 from study.server.tokens import TokenError, token_key, verify
 from study.stimuli.catalogue import file_name, picture_of
@@ -114,7 +113,7 @@ def _host(engine: Engine, folder: Path, settings: ServerSettings) -> Host:
         rows = session.scalars(select(StimulusRow).filter_by(study_id=study.id).order_by(StimulusRow.id)).all()
         stimuli = {row.sha256: _stimulus(row) for row in rows}
         key = token_key(settings.key, study.name, study.created_at)
-        host = Host(engine, settings, study.id, study.simulated, stimuli, key, threading.Lock())
+        host = Host(engine, settings, study.id, study.simulated, stimuli, key, turns(engine))
     if not stimuli:
         raise InputError(f"the study '{settings.study}' has no stimuli: make them first.")
     if settings.pictures is None:
@@ -201,8 +200,10 @@ def _add_page(app: FastAPI, host: Host) -> None:
 def _add_pictures(app: FastAPI, host: Host, folder: Path) -> None:
     names = {file_name(stimulus): stimulus for stimulus in host.stimuli.values()}
 
-    @app.get("/stimuli/{name}", responses={404: {"model": Refusal}}, response_class=FileResponse)
-    async def picture(name: str, request: Request) -> Response:
+    # In one thread from the look at the name to the last byte: a picture is small, and each way to a thread and back
+    # costs more than reading it.
+    @app.get("/stimuli/{name}", responses={404: {"model": Refusal}}, response_class=Response)
+    def picture(name: str, request: Request) -> Response:
         # Nothing but a name that the study has ever reaches the file system.
         if _PICTURE.fullmatch(name) is None or name not in names:
             raise HTTPException(404, "there is no such picture.")
@@ -210,11 +211,12 @@ def _add_pictures(app: FastAPI, host: Host, folder: Path) -> None:
         headers = {"Cache-Control": _YEAR, "ETag": f'"{stimulus.sha256}"'}
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
-        path = picture_of(folder, stimulus)
-        if not path.is_file():
+        try:
+            content = picture_of(folder, stimulus).read_bytes()
+        except OSError as error:
             JOURNAL.error("picture missing", extra={"said": {"picture": name}})
-            raise HTTPException(404, "there is no such picture.")
-        return FileResponse(path, media_type=stimulus.media_type, headers=headers)
+            raise HTTPException(404, "there is no such picture.") from error
+        return Response(content, media_type=stimulus.media_type, headers=headers)
 
 
 def _add_api(app: FastAPI, host: Host) -> None:

@@ -262,7 +262,7 @@ def test_a_screen_that_will_not_do(sqlite: Engine, tmp_path: Path) -> None:
     rater.consent()
     poor = {**SCREEN, "viewport_width": 999, "colour_depth": 16, "zoom": 1.5}
     problems = rater.post("/api/screen", poor).json()["problems"]
-    assert len(problems) == 4 and "999 × 800" in problems[0] and "16" in problems[1] and "150%" in problems[2]
+    assert len(problems) == 4 and "999 × 800" in problems[0] and "16" in problems[1] and "150 %" in problems[2]
     assert rows(sqlite, TrialRow) == 0
     # Turned: a phone may be held either way.
     turned = {**SCREEN, "viewport_width": 700, "viewport_height": 1000, "pixels_per_mm": 3.8}

@@ -411,6 +411,20 @@ def test_the_study_file_says_what_the_page_says(browser: Browser, engine: Engine
         assert page.evaluate(english) is None
 
 
+def test_the_key_of_a_digit_means_it_on_every_keyboard(browser: Browser, engine: Engine, tmp_path: Path) -> None:
+    """The key of the 1 on a French keyboard, without Shift, is an &."""
+    with site(engine, tmp_path, settings_for("split-face", training=0)) as address, opened(browser, DESK) as page:
+        page.goto(address)
+        begin(page)
+        for index, (key, code) in enumerate((("&", "Digit1"), ("é", "Digit2"), ("2", "Numpad2"))):
+            wait_for(page, index)
+            page.evaluate(
+                "([key, code]) => document.dispatchEvent(new KeyboardEvent('keydown', {key, code}))", [key, code]
+            )
+        wait_for(page, 3)
+    assert [answer["choice"] for answer in answers(engine)] == ["real", "fake", "fake"]
+
+
 def test_a_second_window_does_not_spoil_the_first(browser: Browser, engine: Engine, tmp_path: Path) -> None:
     with site(engine, tmp_path, settings_for("split-face", training=0)) as address, opened(browser, DESK) as page:
         page.goto(address)

@@ -19,12 +19,14 @@ Study.referenceFigure = function (trial) {
   return figure;
 };
 
-// Keys that mean one answer each; a key that is held down, or belongs to a shortcut, is no answer.
+// Keys that mean one answer each; a key that is held down, or belongs to a shortcut, is no answer. The keys of digits
+// mean their digit on every keyboard: on some, such as the French, the sign without Shift is another.
 Study.onKeys = function (meanings) {
   return (event) => {
     if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
-    const meaning = meanings[event.key];
-    if (meaning === undefined) return;
+    const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
+    const meaning = meanings[event.key] || (digit && meanings[digit[1]]);
+    if (!meaning) return;
     event.preventDefault();
     meaning();
   };

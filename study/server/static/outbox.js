@@ -116,6 +116,18 @@ Study.Outbox = class {
   async run() {
     if (this.running) return;
     this.running = true;
+    let refused = null;
+    try {
+      refused = await this.empty();
+    } finally {
+      this.running = false; // whatever went wrong: the next answer tries again
+    }
+    if (refused && !this.closed) this.lost(refused);
+    else if (!this.closed) this.told(this.items.length, null, this.kept);
+  }
+
+  // Sends one answer after another; gives the refusal that ended it, if one did.
+  async empty() {
     let failures = 0;
     while (this.items.length && !this.closed) {
       const item = this.items[0];
@@ -131,18 +143,13 @@ Study.Outbox = class {
         this.told(this.items.length, null, this.kept);
       } catch (error) {
         if (!(error instanceof Study.Refusal)) throw error;
-        if (!error.again) {
-          this.running = false;
-          this.lost(error);
-          return;
-        }
+        if (!error.again) return error;
         failures += 1;
         this.error = error;
         this.told(this.items.length, error, this.kept);
         await Study.wakeful(Study.pause(failures, error.wait));
       }
     }
-    this.running = false;
-    if (!this.closed) this.told(this.items.length, null, this.kept);
+    return null;
   }
 };
