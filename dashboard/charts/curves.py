@@ -39,7 +39,10 @@ def curves(
     data = pd.concat([_frame(one, log_x, log_y) for one in drawn], ignore_index=True)
     names = [one.name for one in drawn]
     x = alt.X(
-        "x:Q", title=across, scale=alt.Scale(type="log", nice=False) if log_x else alt.Scale(zero=False, nice=False)
+        "x:Q",
+        title=across,
+        axis=alt.Axis(tickCount=8),
+        scale=alt.Scale(type="log", nice=False) if log_x else alt.Scale(zero=False, nice=False),
     )
     y_scale = alt.Scale(type="log", nice=False) if log_y else alt.Scale(zero=False)
     legend = alt.Legend(title=None, orient="top", symbolStrokeWidth=2.5)

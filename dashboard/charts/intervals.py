@@ -68,7 +68,11 @@ def forest(rows: Sequence[Row], look: Look, axis: str, *, zero: bool) -> alt.Top
     )
     base = alt.Chart(data)
     line = base.mark_rule(strokeWidth=2.5).encode(
-        alt.X("low:Q", title=axis, scale=alt.Scale(zero=zero)), alt.X2("high:Q"), up, colour, tooltip=tips
+        alt.X("low:Q", title=axis, scale=alt.Scale(zero=zero), axis=alt.Axis(tickCount=7)),
+        alt.X2("high:Q"),
+        up,
+        colour,
+        tooltip=tips,
     )
     point = base.mark_point(filled=True, size=75, opacity=1).encode(
         alt.X("value:Q", scale=alt.Scale(zero=zero)), up, colour,
@@ -94,7 +98,12 @@ def grouped_forest(rows: Sequence[Row], look: Look, axis: str) -> alt.TopLevelMi
     offset = alt.YOffset("name:N", sort=names)
     base = alt.Chart(data)
     line = base.mark_rule(strokeWidth=2.5).encode(
-        alt.X("low:Q", title=axis, scale=alt.Scale(zero=False)), alt.X2("high:Q"), up, offset, colour, tooltip=tips
+        alt.X("low:Q", title=axis, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=7)),
+        alt.X2("high:Q"),
+        up,
+        offset,
+        colour,
+        tooltip=tips,
     )
     point = base.mark_point(filled=True, size=65, opacity=1).encode(
         alt.X("value:Q", scale=alt.Scale(zero=False)), up, offset, colour,

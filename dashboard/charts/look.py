@@ -58,7 +58,8 @@ class Look:
     def dash(self, names: Sequence[str]) -> alt.Scale:
         """The scale that gives lines of ``names`` their dashes."""
         places = places_in_palette(self.methods)
-        dashes = [DASHES[places[name]] if name in places else "" for name in names]
+        others = iter(DASHES)
+        dashes = [DASHES[places[name]] if name in places else next(others, "") for name in names]
         return alt.Scale(
             domain=list(names), range=[[float(part) for part in dash.split()] or [1, 0] for dash in dashes]
         )

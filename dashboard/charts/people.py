@@ -40,7 +40,12 @@ def differences(first: Standing, second: Standing, contrast: Contrast, look: Loo
         alt.Chart(data)
         .mark_point(filled=True, size=48, opacity=0.8, cursor="pointer")
         .encode(
-            alt.X("order:Q", title=f"{people}, by difference", axis=alt.Axis(labels=False, ticks=False), scale=order),
+            alt.X(
+                "order:Q",
+                title=f"{people}, by difference",
+                axis=alt.Axis(labels=False, ticks=False, grid=False),
+                scale=order,
+            ),
             alt.Y("difference:Q", title=difference_axis(contrast)),
             alt.Color("better:N", scale=look.colour(names), legend=legend),
             alt.Shape("better:N", scale=look.shape(names), legend=legend),

@@ -10,6 +10,7 @@ from dashboard.address import one_of, say, some_of, text
 from dashboard.catalogue import Run
 from dashboard.choosing import kept_choice
 from dashboard.values import comparison_of, values_of
+from dashboard.viewer.orders import label
 from metrics.comparison import Comparison, Place
 from metrics.conclusions import ALL, Selection
 from metrics.report.cases import headline_place
@@ -58,7 +59,7 @@ def choose(run: Run, protocol: str) -> Chosen:
     )
     places = [place for place in places if space in (ANY, place.space)]
     regions = list(dict.fromkeys(place.region for place in places))
-    region = kept_choice("region", [ANY, *regions], ANY, "Region", _or_usual, width=150)
+    region = kept_choice("within", [ANY, *regions], ANY, "Region", _or_usual, width=150)
     places = [place for place in places if region in (ANY, place.region)]
     views = list(dict.fromkeys(place.view for place in places))
     look = kept_choice("look", [ANY, *views], ANY, "View", _or_usual, width=150)
@@ -95,10 +96,16 @@ def chosen_place(chosen: Chosen) -> Place | None:
     st.session_state["choose metric"] = said
 
     def take() -> None:
-        say(metric=st.session_state["choose metric"])
+        say(metric=st.session_state["choose metric"], region="")
 
-    st.selectbox("Metric in depth", list(names), key="choose metric", on_change=take, width=420)
+    st.selectbox("Metric", list(names), key="choose metric", on_change=take, width=420)
     return names[said]
+
+
+def _meant(place: Place) -> bool:
+    """Whether the address says this place: by its whole name, as *Compare* writes it, or by its metric alone."""
+    wanted, region = text("metric"), text("region")
+    return wanted == place_name(place) or (wanted in (label(place), place.metric) and region in ("", place.region))
 
 
 def place_name(place: Place) -> str:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard.measurements.chosen import Chosen
 from dashboard.navigation import pages
+from dashboard.viewer.orders import label
 from metrics.comparison import Place
 
 
@@ -16,7 +17,7 @@ def state_of(chosen: Chosen, place: Place, subject: str, methods: tuple[str, ...
         "protocol": place.protocol,
         "subject": subject,
         "methods": ",".join(name for name in methods if name),
-        "metric": place.metric,
+        "metric": label(place),
         "view": place.view if place.space == "image" else "",
         "region": place.region,
     }

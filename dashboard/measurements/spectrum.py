@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import streamlit as st
 
 from dashboard.catalogue import Run
@@ -9,6 +11,7 @@ from dashboard.charts.curves import Curve, curves
 from dashboard.charts.look import Look, draw
 from dashboard.values import comparison_of
 from dashboard.wording import plain
+from metrics.comparison import Comparison
 from metrics.conclusions import Selection
 from metrics.report.layout import shown
 from metrics.report.sources import Sources
@@ -19,15 +22,34 @@ PEOPLE = 12
 _ACROSS = "cycles per texel of a 512² map"
 
 
-@st.cache_resource(max_entries=32, show_spinner=f"Reading the albedo maps of {PEOPLE} people …")
-def _spectra(name: str, stamp: tuple[int, ...], protocol: str, _run: Run) -> Spectra:
-    comparison = comparison_of(_run, Selection(protocols=(protocol,), headline=True), contrasts=False)
-    return mean_spectra(comparison, Sources.of(comparison, [_run.folder]), protocol, PEOPLE)
+# One at a time: each reads dozens of maps, and the pages shall answer meanwhile.
+_worker = ThreadPoolExecutor(1, "spectra")
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _spectra(name: str, stamp: tuple[int, ...], protocol: str, _run: Run, _comparison: Comparison) -> Future[Spectra]:
+    sources = Sources.of(_comparison, [_run.folder])
+    return _worker.submit(mean_spectra, _comparison, sources, protocol, PEOPLE)
 
 
 def spectrum(run: Run, protocol: str, look: Look) -> None:
-    """Draw the spectra under ``protocol``."""
-    found = _spectra(str(run.folder.path), run.stamp, protocol, run)
+    """Draw the spectra under ``protocol`` as soon as they are there."""
+    comparison = comparison_of(run, Selection(protocols=(protocol,), headline=True), contrasts=False)
+    coming = _spectra(str(run.folder.path), run.stamp, protocol, run, comparison)
+    if coming.done():
+        _drawn(coming.result(), protocol, look)
+    else:
+        _awaited(coming)
+
+
+@st.fragment(run_every=1.0)
+def _awaited(coming: Future[Spectra]) -> None:
+    if coming.done():
+        st.rerun()
+    st.info(f"Reading the albedo maps of {PEOPLE} people; this takes some seconds, once.", icon=":material/hourglass:")
+
+
+def _drawn(found: Spectra, protocol: str, look: Look) -> None:
     if found.people:
         left, right = st.columns(2, gap="medium")
         photograph = Curve("photograph", found.frequencies, found.reference)

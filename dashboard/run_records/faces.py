@@ -79,6 +79,8 @@ def picture_of(faces: Faces, name: str) -> Path | None:
     place = current().cache / "faces" / key[:2] / f"{key}.webp"
     if not place.is_file():
         albedo = np.clip(np.load(source, allow_pickle=False).astype(np.float32), 0, 1)
+        # What was never seen is 0 in the database; here it is nothing.
+        albedo = np.dstack([albedo, albedo.any(axis=2)])
         image = Image.fromarray(np.round(albedo * 255).astype(np.uint8)).resize(
             (WIDTH, WIDTH), Image.Resampling.LANCZOS
         )

@@ -24,6 +24,7 @@ from recon.runs.folder import ResultKey
 _MOST_BARS, _MOST_FACES = 24, 12
 _LEAST_WEIGHT = 5e-4
 _WEIGHTS = ("weights", "donors")
+_FACE_AXIS = alt.Axis(ticks=False, domain=False, labelLimit=140, labelOverlap=False)
 
 
 def texture(run: Run, protocol: str, look: Look) -> None:
@@ -55,13 +56,14 @@ def _pictures(run: Run, protocol: str, method: str, subject: str) -> None:
         "albedo": Picture(run.name, "albedo", protocol, subject, method),
         "rendered view": Picture(run.name, "view", protocol, subject, method, "fitted"),
     }
-    shown = "".join(
-        f'<figure style="margin:0"><img src="{escape(picture.address(160))}" alt="{escape(f"{words}, {subject}, {method}")}" '
-        f'style="height:150px;width:auto;border-radius:4px;display:block"><figcaption style="font-size:.78rem;opacity:.75">'
-        f"{escape(words)}</figcaption></figure>"
-        for words, picture in named.items()
-    )
+    shown = "".join(_figure(picture, words, f"{words}, {subject}, {method}") for words, picture in named.items())
     st.html(f'<div style="display:flex;gap:.8rem;flex-wrap:wrap">{shown}</div>')
+
+
+def _figure(picture: Picture, words: str, alt: str) -> str:
+    image = f'<img src="{escape(picture.address(160))}" alt="{escape(alt)}" style="height:150px;border-radius:4px">'
+    caption = f'<figcaption style="font-size:.78rem;opacity:.75">{escape(words)}</figcaption>'
+    return f'<figure style="margin:0">{image}{caption}</figure>'
 
 
 def _weights(run: Run, said: Mapping[str, Any], name: str, look: Look) -> None:
@@ -93,14 +95,16 @@ def _summary(said: Mapping[str, Any], weights: Mapping[str, float]) -> str:
 
 def _bars(weights: Mapping[str, float], look: Look) -> alt.LayerChart:
     data = pd.DataFrame({"face": list(weights), "weight": list(weights.values())})
-    up = alt.Y("face:N", sort=list(weights), title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=140))
+    up = alt.Y("face:N", sort=list(weights), title=None, axis=_FACE_AXIS)
     base = alt.Chart(data).encode(
-        alt.X("weight:Q", title="weight"), up, tooltip=["face:N", alt.Tooltip("weight:Q", format=".4f")]
+        alt.X("weight:Q", title="weight", axis=alt.Axis(tickCount=6)),
+        up,
+        tooltip=["face:N", alt.Tooltip("weight:Q", format=".4f")],
     )
     bars = base.mark_bar(color=look.hue("meso") if "meso" in look.methods else look.grey)
     return alt.layer(
         bars, base.mark_text(align="left", dx=4, color=look.ink).encode(text=alt.Text("weight:Q", format=".3f"))
-    ).properties(height=20 * len(weights) + 40)
+    ).properties(height=22 * len(weights) + 40)
 
 
 def _faces(faces: Faces | None, weights: Mapping[str, float]) -> None:
@@ -113,7 +117,10 @@ def _faces(faces: Faces | None, weights: Mapping[str, float]) -> None:
         with st.container(horizontal=True, gap="small"):
             for who, path in pictures.items():
                 st.image(
-                    str(path), caption=f"{who}: {weights[who]:.3f}", width=104, alt=f"albedo of database face {who}"
+                    str(path),
+                    caption=f"{weights[who]:.3f}  {plain(who)}",
+                    width=104,
+                    alt=f"albedo of database face {who}",
                 )
         st.caption(f"Albedo maps of the database; {plain(', '.join(sorted(set(faces.open_to_all.values()))))}.")
     if held:
@@ -121,11 +128,8 @@ def _faces(faces: Faces | None, weights: Mapping[str, float]) -> None:
 
 
 def _losses(said: Mapping[str, Any], look: Look) -> None:
-    levels = (
-        [level for level in said.get("losses", ()) if isinstance(level, list) and level]
-        if isinstance(said.get("losses"), list)
-        else []
-    )
+    kept = said.get("losses")
+    levels = [level for level in kept if isinstance(level, list) and level] if isinstance(kept, list) else []
     if not levels:
         return
     st.markdown("**Loss of the synthesis, level by level**")

@@ -70,7 +70,7 @@ def _overview(chosen: Chosen, look: Look, title: str) -> None:
         leaderboard(chosen.comparison, look, {place: said_of(place, rows) for place in chosen.places})
         downloads(chosen.comparison, title, look)
     with told("the metric in depth"):
-        st.divider()
+        st.subheader("One metric in depth", anchor=False)
         place = filters.chosen_place(chosen)
         if place is None:
             st.caption("No person has a value here.")
