@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree
 
 import streamlit as st
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 
 from metrics.report.palette import HUES, PAPER
-from metrics.report.plots import line_sample
 from study.report.findings import Report
 from study.report.html import shade
 from study.report.tables import Section
@@ -35,6 +36,13 @@ _PAGE = """\
 .mesoface-report .notes { font-size: .82rem; color: var(--faint); padding-left: 1.1rem; max-width: 60rem; }
 .mesoface-report figure p { font-size: .82rem; color: var(--faint); }
 .mesoface-report th[scope=row] { min-width: 7rem; }
+.mesoface-report .tables {
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 32rem), 1fr)); gap: 0 2.5rem;
+}
+.mesoface-report .tables > div { min-width: 0; }
+.mesoface-report .legend { padding: 0; }
+.mesoface-report .legend i { width: .8rem; height: .8rem; border-radius: .15rem; }
+.mesoface-report .legend li { margin: 0; }
 </style>
 """
 _SECTION = """\
@@ -43,16 +51,20 @@ _SECTION = """\
 {% for paragraph in section.words %}<p>{{ paragraph }}</p>{% endfor %}
 {% if section.figures %}<div class="cards">
 {% for figure in section.figures if figure.svg %}
-<figure><figcaption>{{ figure.title }}</figcaption>{{ figure.svg|safe }}<p>{{ figure.words }}</p></figure>
+<figure><figcaption>{{ figure.title }}</figcaption>
+<img class="figure" src="{{ picture(figure.svg) }}" alt="{{ said(figure.svg) }}"><p>{{ figure.words }}</p></figure>
 {% endfor %}</div>{% endif %}
-{% for table in section.tables %}{{ grid(table) }}{% endfor %}
+<div class="tables">{% for table in section.tables %}<div>{{ grid(table) }}</div>{% endfor %}</div>
 </div>
 """
 _LEGEND = """\
 <div class="mesoface-report"><ul class="legend" aria-label="Colours of the conditions">
-{% for name in hues %}<li>{{ sample(hues[name])|safe }} {{ name }}</li>{% endfor %}
+{% for name in hues %}<li><i style="background: var(--m{{ hues[name] }})"></i> {{ name }}</li>{% endfor %}
 </ul></div>
 """
+
+
+_FIGURE_RULES = (".figure", ".h", ".line", ".sample")
 
 
 @lru_cache(maxsize=1)
@@ -62,15 +74,41 @@ def _environment() -> Environment:
 
 
 def _drawn(template: str, **words: Any) -> str:
-    return _environment().from_string(template).render(shade=shade, sample=line_sample, **words)
+    return _environment().from_string(template).render(shade=shade, picture=_picture, said=_said, **words)
+
+
+def _colours(dark: bool) -> str:
+    names = {"paper": PAPER[dark], **_INK[dark], **{f"m{index}": hue[dark] for index, hue in enumerate(HUES)}}
+    return " ".join(f"--{name}: {value};" for name, value in names.items())
+
+
+@lru_cache(maxsize=2)
+def _figure_style(dark: bool) -> str:
+    """The rules of the report's style that figures need, with the colours of the theme."""
+    whole = _environment().get_template("style.css").render(palette=list(enumerate(HUES)), paper=PAPER)
+    rules = "".join(line.strip() for line in whole.splitlines() if line.strip().startswith(_FIGURE_RULES))
+    return f"<style>:root{{{_colours(dark)}}}{rules}</style>"
+
+
+def _picture(svg: str) -> str:
+    """A figure as an address that holds it all: Streamlit lets no SVG element into a page, but pictures."""
+    head, end, body = svg.partition(">")
+    head = head if "xmlns" in head else head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    return "data:image/svg+xml," + quote(head + end + _figure_style(_is_dark()) + body)
+
+
+def _said(svg: str) -> str:
+    """What the figure says to who cannot see it: its own label."""
+    return ElementTree.fromstring(svg).get("aria-label", "")
+
+
+def _is_dark() -> bool:
+    return st.context.theme.type == "dark"
 
 
 def style() -> None:
     """The style of all sections that follow; once a page."""
-    dark = int(st.context.theme.type == "dark")
-    names = {"paper": PAPER[dark], **_INK[dark], **{f"m{index}": hue[dark] for index, hue in enumerate(HUES)}}
-    colours = " ".join(f"--{name}: {value};" for name, value in names.items())
-    st.html(_drawn(_PAGE, palette=list(enumerate(HUES)), paper=PAPER, colours=colours))
+    st.html(_drawn(_PAGE, palette=list(enumerate(HUES)), paper=PAPER, colours=_colours(_is_dark())))
 
 
 def legend(report: Report) -> None:
