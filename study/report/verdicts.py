@@ -115,13 +115,15 @@ def _detection(found: Sequence[Detection], hues: Mapping[str, int]) -> Section:
         )
         for one in found
     )  # fmt: skip
+    enough = f"at least {LEAST_OWN_TRIALS} pictures of the condition and as many photographs"
+    own = f"Raters' own d′ are averaged over those who saw {enough}; of fewer they say little."
     if not any(one.own_raters for one in found):
         columns, rows = columns[:-2], tuple(row[:-2] for row in rows)
+        own = f"No rater saw {enough}, so raters' own d′, which would say little, are not averaged."
     notes = (
         "Hits are renderings called fake, false alarms photographs called fake; log-linear correction (Hautus 1995).",
         "d′ of all answers together, 95 % interval by bootstrap over raters; c above 0: raters tend to say real.",
-        f"Raters' own d′ are averaged over those who saw at least {LEAST_OWN_TRIALS} pictures of the condition and "
-        "as many photographs; of fewer they say little, and the correction bends them.",
+        own,
     )
     plot = estimates_plot(
         "Sensitivity d′", "d′, lower is more real",
