@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from sqlalchemy import Engine, and_, case, func, select
+from sqlalchemy import Engine, and_, case, delete, func, select
 from sqlalchemy.orm import Session
 
 from recon.errors import InputError, UsageError
@@ -28,8 +28,10 @@ from study.database import (
     STUDY_STATES,
     AssignmentRow,
     HitRow,
+    PaymentRow,
     ResponseRow,
     SlotRow,
+    StimulusRow,
     StudyRow,
     TrialRow,
     now,
@@ -200,16 +202,39 @@ def launch_study(
 def _entered(file: Path, specification: Specification, engine: Engine, progress: Progress) -> Catalogue:
     """The pictures of the study, which is in the database now."""
     name, folder, payment = specification.name, file.parent, specification.payment
-    with reading(engine) as session:
-        entered = session.scalar(select(StudyRow).where(StudyRow.name == name))
-        if entered is not None:  # before the pictures of a study that may be served are replaced
-            require_same_file(entered, specification.sha256())
+    _require_same_or_never_offered(engine, name, specification.sha256())
     build_stimuli(specification.stimuli_order(folder), folder, progress)
     _refuse(name, check_study(file, simulations=0).objections)
     catalogue = read_catalogue(folder)
     enter_study(engine, server_settings(specification, secret_key()), specification.record(), catalogue.stimuli,
                 currency=payment.currency, cap_cents=payment.cap)  # fmt: skip
     return catalogue
+
+
+def _require_same_or_never_offered(engine: Engine, name: str, digest: str) -> None:
+    """Before the pictures of a study that may be served are replaced: its file is the same, or nobody ever saw it.
+
+    A study that its cap or its marketplace kept from being offered is taken out again, so that its file can be mended.
+
+    Raises:
+        InputError: the file is another one than that of a study that raters may have seen.
+    """
+    with transaction(engine) as session:
+        study = session.scalar(select(StudyRow).where(StudyRow.name == name))
+        if study is None or study.specification_sha256 == digest:
+            return
+        came = session.scalar(select(AssignmentRow.id).where(AssignmentRow.study_id == study.id).limit(1))
+        posted = session.scalar(
+            select(HitRow.id).where(HitRow.study_id == study.id, HitRow.provider_id.is_not(None)).limit(1)
+        ) or session.scalar(  # or it may be posted, and the answer was lost
+            select(PaymentRow.id).where(PaymentRow.study_id == study.id, PaymentRow.state.in_(("sent", "confirmed")))
+        )
+        # Raters of our own may have a link to what is served without ever having been launched.
+        if came is not None or posted is not None or study.provider == "local" or study.simulated:
+            require_same_file(study, digest)
+        for table in (PaymentRow, HitRow, SlotRow, StimulusRow):
+            session.execute(delete(table).where(table.study_id == study.id))
+        session.execute(delete(StudyRow).where(StudyRow.id == study.id))
 
 
 def _refuse(name: str, objections: tuple[str, ...]) -> None:

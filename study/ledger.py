@@ -204,8 +204,8 @@ def _check_cap(session: Session, study: StudyRow) -> None:
     if committed > study.cap_cents:
         raise BudgetError(
             f"this would bring '{study.name}' to {money(committed, study.currency)}, its cap is "
-            f"{money(study.cap_cents, study.currency)}: it was not done. Ask for less, or launch a study of another "
-            "name with a higher cap."
+            f"{money(study.cap_cents, study.currency)}: it was not done. Ask for less, or raise payment.cap, which "
+            "can be done until the study is offered."
         )
 
 

@@ -62,20 +62,8 @@ SUBMISSION_STATES: dict[str, SubmissionState] = {
     "SCREENED OUT": "screened-out",
 }
 
-REJECTION_CATEGORIES = (
-    "TOO_QUICKLY",
-    "TOO_SLOWLY",
-    "FAILED_INSTRUCTIONS",
-    "INCOMP_LONGITUDINAL",
-    "FAILED_CHECK",
-    "LOW_EFFORT",
-    "MALINGERING",
-    "NO_CODE",
-    "BAD_CODE",
-    "NO_DATA",
-    "UNSUPP_DEVICE",
-    "OTHER",
-)
+REJECTION_CATEGORY = "OTHER"
+"""The reason itself says what was wrong; Prolific's own categories fit our rules at the edges alone."""
 REASON_LEAST = 100
 """Characters that the message of a rejection must have at least."""
 
@@ -190,12 +178,11 @@ class ProlificProvider:
         require_live(self.name, self.live, "approve")
         self._transition(submission_id, "approved", {"action": "APPROVE"})
 
-    def reject(self, submission_id: str, reason: str, category: str = "OTHER") -> None:
+    def reject(self, submission_id: str, reason: str) -> None:
         """Pay nothing; the place goes to another rater.
 
         Args:
             reason: read by the rater; at least :data:`REASON_LEAST` characters.
-            category: of :data:`REJECTION_CATEGORIES`.
         """
         require_live(self.name, self.live, "reject")
         if len(reason.strip()) < REASON_LEAST:
@@ -203,9 +190,7 @@ class ProlificProvider:
                 f"Prolific wants a reason of at least {REASON_LEAST} characters for a rejection; this one has "
                 f"{len(reason.strip())}: say what was asked, and what was missing."
             )
-        if category not in REJECTION_CATEGORIES:
-            raise UsageError(f"'{category}' is no category of rejection: {', '.join(REJECTION_CATEGORIES)}.")
-        body = {"action": "REJECT", "message": reason.strip(), "rejection_category": category}
+        body = {"action": "REJECT", "message": reason.strip(), "rejection_category": REJECTION_CATEGORY}
         self._transition(submission_id, "rejected", body)
 
     def _transition(self, submission_id: str, wanted: SubmissionState, body: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from fake_mturk import FakeMTurk
 from fake_prolific import TOKEN, FakeProlific
 from fastapi.testclient import TestClient
 from provider_stages import add_session
@@ -23,7 +24,7 @@ from study_rows import add_assignment, add_response, add_study
 from study_runs import make_run
 
 import study
-from recon.errors import BudgetError, InputError, UsageError
+from recon.errors import BudgetError, InputError, OutcomeUnknownError, UsageError
 from study import launch_commands, review_commands
 from study.check import check_study
 from study.database import HitRow, PaymentRow, SlotRow, StimulusRow, StudyRow, now
@@ -354,6 +355,41 @@ def test_a_cap_that_fees_would_pass_stops_the_posting(
     with pytest.raises(BudgetError, match=r"cap is"):
         launched(url, file, "--endpoint", f"{market.address}/api/v1", "--url", "https://study.example.org/", "--live")
     assert market.exposure_cents() == 0
+    # Nobody saw it, so the cap may be raised; once it was offered, its file stands.
+    change(file, payment={"cap": 252})
+    given = (file, "--endpoint", f"{market.address}/api/v1", "--url", "https://study.example.org/", "--live")
+    assert launched(url, *given)["committed_cents"] == market.exposure_cents() == 252
+    assert rows(engine)[0] == 1 and len(market.studies) == 1
+    change(file, payment={"cap": 1000})
+    with pytest.raises(InputError, match="another study file"):
+        launched(url, *given)
+
+
+def test_a_file_is_not_changed_under_a_posting_of_which_nobody_knows(
+    file: Path, url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "secret", "NO_PROXY": "127.0.0.1",
+                        "no_proxy": "127.0.0.1"}.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    market = FakeMTurk()
+    change(file, payment={"provider": "mturk", "cap": 1000})
+    given = (file, "--endpoint", market.address, "--url", "https://study.example.org/")
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr("study.providers.mturk.MTurkProvider.publish", lost)
+            with pytest.raises(OutcomeUnknownError):
+                launched(url, *given)
+        change(file, payment={"cap": 2000})
+        with pytest.raises(InputError, match="another study file"):
+            launched(url, *given)
+        change(file, payment={"cap": 1000})
+        assert launched(url, *given)["postings"][0]["state"] == "open" and len(market.hits) == 1
+    finally:
+        market.close()
+
+
+def lost(*_: object) -> None:
+    raise OutcomeUnknownError("Mechanical Turk may or may not have posted it.")
 
 
 def test_a_database_without_tables_is_made_and_another_schema_refused(url: str) -> None:
