@@ -89,10 +89,7 @@ def chosen_place(chosen: Chosen) -> Place | None:
     names = {place_name(place): place for place in places}
     deciding = headline_place(chosen.comparison, chosen.protocol)
     default = place_name(deciding) if deciding in places else next(iter(names))
-    wanted = text("metric")
-    said = (
-        wanted if wanted in names else next((name for name, place in names.items() if place.metric == wanted), default)
-    )
+    said = next((name for name, place in names.items() if _meant(place)), default)
     st.session_state["choose metric"] = said
 
     def take() -> None:

@@ -75,7 +75,7 @@ def picture_of(faces: Faces, name: str) -> Path | None:
     if name not in faces.open_to_all or not source.is_file():
         return None
     state = source.stat()
-    key = hashlib.sha256(f"{source} {state.st_mtime_ns} {WIDTH}".encode()).hexdigest()
+    key = hashlib.sha256(f"{source} {state.st_mtime_ns} {WIDTH} cut out".encode()).hexdigest()
     place = current().cache / "faces" / key[:2] / f"{key}.webp"
     if not place.is_file():
         albedo = np.clip(np.load(source, allow_pickle=False).astype(np.float32), 0, 1)

@@ -140,5 +140,6 @@ def _losses(said: Mapping[str, Any], look: Look) -> None:
         drawn.append(
             Curve(f"level {number}", np.linspace(0, 1, len(values)) if len(values) > 1 else np.zeros(1), values)
         )
-    draw(curves(drawn, look, "from the first step to the last", "loss", log_y=True, points=len(levels[0]) <= 3, height=220),
-         "; ".join(f"{one.name}: {one.y[0]:.4g} to {one.y[-1]:.4g}" for one in drawn), "losses")  # fmt: skip
+    few = len(levels[0]) <= 3
+    chart = curves(drawn, look, "from the first step to the last", "loss", log_y=True, points=few, height=220)
+    draw(chart, "; ".join(f"{one.name}: {one.y[0]:.4g} to {one.y[-1]:.4g}" for one in drawn), "losses")
