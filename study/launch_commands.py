@@ -193,8 +193,13 @@ def _status_text(found: Status) -> str:
         f"  money      {money(budget.committed_cents, budget.currency)} set aside, of it "
         f"{money(budget.confirmed_cents, budget.currency)} paid; cap {money(budget.cap_cents, budget.currency)}",
     ]
+    if found.state == "closed" and found.provider != "local" and budget.confirmed_cents < budget.committed_cents:
+        lines.append("             (what is set aside for places that nobody took is not charged)")
     if budget.unsettled:
-        lines.append(f"  UNSETTLED  {len(budget.unsettled)} payments of which nobody knows whether they arrived")
+        lines.append(
+            f"  UNSETTLED  {len(budget.unsettled)} payments of which nobody knows whether they arrived: look at the "
+            "marketplace, then 'mesoface study settle': " + ", ".join(token[:12] for token in budget.unsettled)
+        )
     lines += [
         f"  posting    {state}, {places} places" + f", {url}" * bool(url) for state, places, url in found.postings
     ]

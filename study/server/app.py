@@ -5,6 +5,7 @@ POST    /api/arrive           what a newly opened page should show; writes nothi
 POST    /api/consent          the rater agrees: a session and its token
 POST    /api/screen           the screen check: a slot and its trials, or what the screen lacks
 POST    /api/answers          one trial's answer, made once by its UUID
+POST    /api/prolific         a message of Prolific's, see ``study.server.webhook``
 GET     /stimuli/<sha256>.…   a picture of this study
 GET     /health               the server and its database answer
 ======  ====================  =========================================================================================

@@ -276,6 +276,7 @@ def test_prolific_live_by_wish_alone_once_and_closed(
     assert market.exposure_cents() == found["committed_cents"] == RATERS * 60 * 14 // 10
     changed, (closed,) = close_study(engine, "small", live=True, endpoint=str(given[2]))
     assert changed and closed.state == "closed"
+    assert "nobody took is not charged" in typed(launch_commands.status, "small", "--db", url)
 
 
 def test_test_participants_answer_a_study_of_their_own_and_cost_nothing(

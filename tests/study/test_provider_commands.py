@@ -15,7 +15,7 @@ from sqlalchemy import Engine, select
 from study_rows import add_assignment, add_study
 
 from recon.errors import InputError, UsageError
-from study import ledger, provider_commands
+from study import launch_commands, ledger, provider_commands
 from study.database import HitRow, StudyRow
 from study.engine import open_database, transaction, upgrade
 from study.offer import posting_of
@@ -134,6 +134,9 @@ def test_what_nobody_knows_is_shown_and_settled(engine: Engine) -> None:
         rater = add_assignment(session, study, None)
         ledger.plan_bonus(session, study.id, rater.id, ledger.Wish("a" * 64, Cost(50, 10)), "bulk")
         ledger.move(session, "a" * 64, "planned", "sent")
+    assert "UNSETTLED  1 payments" in (said := _typed(engine, launch_commands.status, "real")) and "a" * 12 in said
+    with pytest.raises(UsageError, match="no payments begin with 'b'"):
+        _typed(engine, provider_commands.settle, "b", "--not-paid")
     assert _typed(engine, provider_commands.settle, "aaaaaaaa", "--not-paid") == "aaaaaaaaaaaa: failed\n"
     with transaction(engine) as session:
         found = ledger.budget(session, session.scalars(select(StudyRow)).one())
