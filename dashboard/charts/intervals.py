@@ -64,7 +64,10 @@ def forest(rows: Sequence[Row], look: Look, axis: str, *, zero: bool) -> alt.Top
     tips = [alt.Tooltip("name:N", title=" "), alt.Tooltip("said:N", title="value [95 %]"), alt.Tooltip("n:Q"),
             *(alt.Tooltip(f"{name}:N") for name in known)]  # fmt: skip
     up = alt.Y(
-        "name:N", sort=names, title=None, axis=alt.Axis(labelLimit=190, ticks=False, domain=False, labelFontSize=13)
+        "name:N",
+        sort=names,
+        title=None,
+        axis=alt.Axis(labelLimit=190, labelOverlap=False, ticks=False, domain=False, labelFontSize=13),
     )
     base = alt.Chart(data)
     line = base.mark_rule(strokeWidth=2.5).encode(

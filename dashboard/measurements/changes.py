@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.catalogue import Run, runs
 from dashboard.charts import intervals
@@ -20,8 +21,8 @@ from metrics.report.layout import Block, decimals, heading, shown, shown_interva
 _NONE = "none"
 
 
-def changes(chosen: Chosen, place: Place | None, look: Look) -> Comparison | None:
-    """Draw what ``chosen.run`` does otherwise than another run; None where there is no other, or none was chosen."""
+def changes(chosen: Chosen, place: Place | None, look: Look, row: DeltaGenerator) -> Comparison | None:
+    """Draw what ``chosen.run`` does otherwise than another run, chosen in ``row``; None where there is no other."""
     others = _comparable(chosen.run)
     if not others:
         st.info(
@@ -30,9 +31,10 @@ def changes(chosen: Chosen, place: Place | None, look: Look) -> Comparison | Non
             icon=":material/info:",
         )
         return None
-    name = kept_choice(
-        "before", list(others), next(iter(others)), "Compared with the run", lambda name: others[name].title
-    )
+    with row:
+        name = kept_choice(
+            "before", list(others), next(iter(others)), "Compared with the run", lambda name: others[name].title
+        )
     before = others[name]
     if chosen.protocol not in before.protocols:
         st.info(
@@ -48,6 +50,11 @@ def changes(chosen: Chosen, place: Place | None, look: Look) -> Comparison | Non
         )
     for block, rows in _by_block(comparison.changes).items():
         _table(block, rows)
+    if comparison.changes:
+        st.caption(
+            "This run less the other, of the same people: mean difference with its 95 % interval. Bold and in words where "
+            "it is beyond chance (sign-flip permutation, Holm's correction over the methods); else no more than chance."
+        )
     here = [one for one in comparison.changes if place is not None and one.place == place]
     if here:
         st.markdown(f"**{plain(heading(here[0].place))}**")
@@ -57,7 +64,8 @@ def changes(chosen: Chosen, place: Place | None, look: Look) -> Comparison | Non
             draw(chart, f"Changes of {heading(here[0].place)} between the runs", f"changes {name} {here[0].place}")
     _settings(comparison)
     for note in comparison.notes:
-        st.caption(plain(note))
+        if note not in chosen.comparison.notes:
+            st.caption(plain(note))
     return comparison
 
 
@@ -102,7 +110,7 @@ def _cell(row: Contrast | None, digits: int) -> Cell:
     hover = f"p = {shown_p(row.adjusted)} (Holm), effect {shown(row.effect, 2)}, n = {row.difference.n}"
     return Cell(
         f"{sign}{shown(row.difference.value, digits)}",
-        f"{shown_interval(row.difference, digits)} {verdict or 'no more than chance'}".strip(),
+        f"{shown_interval(row.difference, digits)} {verdict}".strip(),
         hover=hover,
         best=bool(verdict),
     )

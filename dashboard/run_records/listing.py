@@ -13,13 +13,17 @@ from dashboard.run_records.state import size_of, state_of
 from recon.errors import MesofaceError
 
 _MOST_HEIGHT = 380
+_TEXTS = ("data", "methods", "protocols", "measured", "commit", "problem")
+_COLUMNS = ("run", "made", "data", "people", "methods", "protocols", "results", "failed", "missing", "measured",
+            "commit", "size")  # fmt: skip
 
 
 def listing(known: dict[str, Run]) -> None:
     """Draw the table; a click on a row looks at that run."""
     rows = [_row(run) for run in known.values()]
+    broken = any("problem" in row for row in rows)
     chosen = st.dataframe(
-        pd.DataFrame(rows),
+        pd.DataFrame(rows, columns=[*_COLUMNS, *(["problem"] if broken else [])]).fillna(dict.fromkeys(_TEXTS, "")),
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",

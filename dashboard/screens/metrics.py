@@ -82,13 +82,14 @@ def _overview(chosen: Chosen, look: Look, title: str) -> None:
 def _of_metric(part: str, chosen: Chosen, look: Look) -> None:
     from dashboard.measurements.downloads import downloads
 
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    with row:
         place = filters.chosen_place(chosen)
         by = filters.chosen_attribute(chosen) if part == "groups" and place else ""
     if part == "changes":
         from dashboard.measurements.changes import changes
 
-        found = changes(chosen, place, look)
+        found = changes(chosen, place, look, row)
     elif place is None:
         st.caption("No person has a value here.")
         return
