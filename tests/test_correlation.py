@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from texture_toy import face, toy_database
 from torch import Tensor
@@ -158,3 +159,12 @@ def test_a_face_is_the_area_weighted_mean_of_its_sides(tmp_path: Path) -> None:
     assert faces.side_share(faces.sides[1]).tolist() == [0, 1]
     again = FaceCorrelations(open_database(database.folder, face()), FilterBank(channels=3, filters=4))
     assert np.array_equal(again.correlations(1)[0], faces.correlations(1)[0])
+
+
+@pytest.mark.parametrize("radius", [0.5, 1.0, 3.0, 6.4])
+def test_erosion_for_a_layer_leaves_what_no_square_around_the_outside_covers(radius: float) -> None:
+    """Morphological erosion by a square, by its definition in SciPy; outside the picture nothing is skin."""
+    mask = torch.from_numpy(np.random.default_rng(5).random((33, 47)) > 0.01)
+    side = 2 * int(radius) + 1
+    wanted = scipy.ndimage.binary_erosion(mask.numpy(), np.ones((side, side), bool), border_value=0)
+    np.testing.assert_array_equal(erode_for(mask, radius).numpy(), wanted)

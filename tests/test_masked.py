@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter, label
 
 from recon.texture.bands import band_sigmas, split_bands
+from recon.texture.gaussian import filtered_by_torch, gaussian
 from recon.texture.masked import dilate, erode, extend, feather, large_components, masked_gaussian
 from recon.texture.residual import join_detail, local_deviation, split_detail
 
@@ -173,3 +174,22 @@ def test_grey_detail_is_all_luma(mask: np.ndarray, image: np.ndarray) -> None:
     parts = split_detail((grain * np.array([0.5, 0.3, 0.2])).astype(np.float32), mask)
     assert parts.beta == pytest.approx([1, 1, 1], abs=1e-4)
     assert np.abs(parts.chroma).max() < 1e-5
+
+
+def test_the_filter_of_a_gpu_is_the_filter_of_the_host() -> None:
+    """The kernel is SciPy's; torch on the host stands for torch on a GPU."""
+    rng = np.random.default_rng(3)
+    for shape in ((41, 57), (41, 57, 3)):
+        image = rng.normal(size=shape).astype(np.float32)
+        for sigma, truncate in ((0.4, 3.0), (2.5, 3.0), (7.0, 4.0)):
+            host = gaussian(image, sigma, truncate)
+            assert host.shape == shape
+            np.testing.assert_allclose(filtered_by_torch(image, sigma, truncate, "cpu"), host, atol=2e-6)
+
+
+def test_what_is_kept_of_a_mask_is_not_taken_for_another_mask() -> None:
+    """A constant stays constant inside any mask; the second time the kept normalisation is used."""
+    rng = np.random.default_rng(4)
+    for mask in (rng.random((30, 40)) > 0.5, rng.random((30, 40)) > 0.5, rng.random((40, 30)) > 0.5):
+        for sigma in (1.0, 3.0, 1.0):
+            np.testing.assert_allclose(masked_gaussian(np.full(mask.shape, 2.0), mask, sigma)[mask], 2.0, atol=1e-5)

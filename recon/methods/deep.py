@@ -34,6 +34,7 @@ from recon.texture.correlation import cell_correlations, image_cells
 from recon.texture.database import TextureDatabase
 from recon.texture.face_correlations import LEAST_SIDE, FaceCorrelations
 from recon.texture.features import load_extractor, resolve_extractor
+from recon.texture.gaussian import filtering_on
 from recon.texture.masked import feather
 from recon.texture.synthesis import CorrelationTarget, minimise
 
@@ -70,6 +71,10 @@ class Deep:
         Raises:
             NoVisibleSkinError: neither side of the face shows enough skin to correlate.
         """
+        with filtering_on(context.device):
+            return self._texture(photograph, context)
+
+    def _texture(self, photograph: Photograph, context: Context) -> Reconstruction:
         chosen = settings(self.name, self.defaults, context.parameters)
         database = required_database(self.name, context)
         started = time.perf_counter()

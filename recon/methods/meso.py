@@ -27,6 +27,7 @@ from recon.texture.database import TextureDatabase
 from recon.texture.deblur import restored
 from recon.texture.detail_database import DetailDatabase, whiten
 from recon.texture.features import RESIDUAL_LAYERS, FeatureExtractor, load_extractor, resolve_extractor
+from recon.texture.gaussian import filtering_on
 from recon.texture.masked import erode, feather
 from recon.texture.residual import Residual, join_detail, split_detail
 from recon.texture.skin_detail import (
@@ -86,6 +87,10 @@ class Meso:
         Raises:
             NoVisibleSkinError: no visible skin lies in the domain of the database.
         """
+        with filtering_on(context.device):
+            return self._texture(photograph, context)
+
+    def _texture(self, photograph: Photograph, context: Context) -> Reconstruction:
         chosen = settings(self.name, self.defaults, context.parameters)
         database = required_database(self.name, context)
         details = detail_database(database)

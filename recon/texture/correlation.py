@@ -103,4 +103,5 @@ def erode_for(mask: Tensor, radius: float) -> Tensor:
         return mask
     reach = int(radius)
     outside = functional.pad((~mask).float()[None, None], (reach,) * 4, value=1.0)
-    return functional.max_pool2d(outside, 2 * reach + 1, stride=1)[0, 0] < 0.5
+    down = functional.max_pool2d(outside, (2 * reach + 1, 1), stride=1)  # a square's maximum is one of columns of rows
+    return functional.max_pool2d(down, (1, 2 * reach + 1), stride=1)[0, 0] < 0.5

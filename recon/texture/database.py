@@ -29,6 +29,7 @@ from recon.errors import DatabaseError
 from recon.face_model.model import MorphableModel
 from recon.fitting.fit import AlbedoModel
 from recon.storage import read_json, write_json, write_npy
+from recon.texture.gaussian import filtering_on
 from recon.texture.masked import dilate, erode, extend, feather, large_components, masked_gaussian
 from recon.texture.pca import TexturePCA, fit_pca
 from recon.texture.skin import face_mask, feature_mask
@@ -152,7 +153,9 @@ class TextureDatabase:
             # Workers wait for the one that is already computing it; the lock of a killed one is free again.
             with FileLock(path.with_suffix(".lock")):
                 if not path.exists():
-                    write_npy(path, make())
+                    with filtering_on("cpu"):  # kept for whoever comes, so the same whoever made it
+                        made = make()
+                    write_npy(path, made)
         return np.load(path, mmap_mode="r")
 
     @cached_property

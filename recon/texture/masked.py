@@ -6,9 +6,20 @@ edge, so values outside are never read here, not even multiplied by zero: NaN ou
 
 from __future__ import annotations
 
+import hashlib
+import threading
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, gaussian_filter, label
+from scipy.ndimage import distance_transform_edt, label
+
+from recon.texture.gaussian import gaussian
+
+_MOST_KEPT = 96 * 2**20
+"""Bytes of normalisations that a process keeps, the least recently used dropped first."""
+_normalisations: dict[tuple[Any, ...], NDArray[np.float32]] = {}
+_lock = threading.Lock()
 
 
 def masked_gaussian(
@@ -28,12 +39,26 @@ def masked_gaussian(
     inside = np.where(mask[..., None] if image.ndim == 3 else mask, image, 0).astype(np.float32)
     if sigma <= 0:
         return inside
-    axes = (sigma, sigma, 0.0) if image.ndim == 3 else (sigma, sigma)
-    total = gaussian_filter(inside, axes, mode="constant", truncate=truncate)
-    weight = gaussian_filter(mask.astype(np.float32), sigma, mode="constant", truncate=truncate)
-    reached = weight > 1e-6
-    scale = np.where(reached, 1.0 / np.where(reached, weight, 1.0), 0.0).astype(np.float32)
+    total = gaussian(inside, sigma, truncate)
+    scale = _normalisation(mask, sigma, truncate)
     return np.asarray(total * (scale[..., None] if image.ndim == 3 else scale), dtype=np.float32)
+
+
+def _normalisation(mask: NDArray[np.bool_], sigma: float, truncate: float) -> NDArray[np.float32]:
+    """One over the share of the kernel that lies inside ``mask``; kept, since masks are filtered with many times."""
+    key = (hashlib.blake2b(np.ascontiguousarray(mask), digest_size=16).digest(), mask.shape, float(sigma), truncate)
+    with _lock:
+        kept = _normalisations.pop(key, None)
+    if kept is None:
+        weight = gaussian(mask.astype(np.float32), sigma, truncate)
+        reached = weight > 1e-6
+        kept = np.where(reached, 1.0 / np.where(reached, weight, 1.0), 0.0).astype(np.float32)
+        kept.setflags(write=False)
+    with _lock:
+        _normalisations[key] = kept
+        while sum(array.nbytes for array in _normalisations.values()) > _MOST_KEPT:
+            del _normalisations[next(iter(_normalisations))]
+    return kept
 
 
 def erode(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
