@@ -185,7 +185,7 @@ def _outcome(run: Run, draft: Draft) -> None:
             st.info(plain(note), icon=":material/info:")
         fact_table({"Design": DESIGNS.get(specification.design).title, **cost_rows(costs)})
         with told("the check"):
-            checked(kept_draft(text, run), at_once=False)
+            checked(kept_draft(text, run), of_form=True)
     with st.expander("study.yaml", expanded=specification is None):
         st.code(text, language="yaml", height=360)
     st.caption(f"It is written to {plain(str(file))}.")

@@ -17,14 +17,14 @@ from dashboard.wording import plain
 from recon.progress import Progress
 from study.check import Checked, check_study, power_in_words
 from study.contract import Stimulus
-from study.costs import Costs, money
+from study.costs import Costs, money, objections_to_costs
 from study.stimuli import build_stimuli, read_catalogue
 from study.stimuli.catalogue import CATALOGUE
 
 SIMULATIONS = 400
 _FACTS = (
-    "<style>.mesoface-facts{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.2rem;margin:0;padding:0;"
-    "font-size:.9rem;overflow-wrap:anywhere}.mesoface-facts dt{opacity:.7;margin:0}"
+    "<style>.mesoface-facts{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.2rem;margin:0;"
+    "padding:0!important;font-size:.9rem;overflow-wrap:anywhere}.mesoface-facts dt{opacity:.7;margin:0}"
     ".mesoface-facts dd{margin:0!important}</style>"
 )
 
@@ -48,28 +48,35 @@ def _state(path: Path) -> int:
     return path.stat().st_mtime_ns if path.is_file() else 0
 
 
-def checked(file: Path, *, at_once: bool = True) -> None:
-    """The check of the study ``file`` in the background, and what it found; not ``at_once``: after a click."""
+def checked(file: Path, *, of_form: bool = False) -> None:
+    """The check of the study ``file`` in the background, and what it found.
+
+    Args:
+        of_form: beside the form of a new study, which shows the costs itself: checked after a click.
+    """
     key = ("check", str(file), _state(file), _state(file.parent / CATALOGUE))
-    if not at_once and background.known(key) is None:
+    if of_form and background.known(key) is None:
         st.caption("Lays the trials out and simulates studies: some seconds.")
         if not st.button("Check layout and power", icon=":material/fact_check:", key="check"):
             return
     work = background.start(key, "Checking layout, cost and power", lambda _: check_study(file, SIMULATIONS))
     if background.settled(work):
-        _found(work.result)
+        _found(work.result, costs=not of_form)
 
 
-def _found(found: Checked) -> None:
+def _found(found: Checked, *, costs: bool) -> None:
+    said = set() if costs else {*objections_to_costs(found.specification, found.costs), *found.notes}
     for objection in found.objections:
-        st.error(plain(objection), icon=":material/block:")
+        if objection not in said:
+            st.error(plain(objection), icon=":material/block:")
     if not found.objections:
         st.success("Nothing stands against running it.", icon=":material/check:")
     for note in found.notes:
-        st.info(plain(note), icon=":material/info:")
+        if note not in said:
+            st.info(plain(note), icon=":material/info:")
     least, most = found.views
     seen = f"{least}" if least == most else f"{least} to {most}"
-    rows = cost_rows(found.costs)
+    rows = cost_rows(found.costs) if costs else {}
     if found.sessions:
         rows["Layout"] = f"laid out for {len(found.sessions)} raters; each rendering is seen {seen} times"
     rows["Power"] = power_in_words(found)

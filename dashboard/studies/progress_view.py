@@ -83,15 +83,19 @@ def _numbers(one: Listed, way: Way) -> None:
     done, places = one.places
     left = way.steps[0][1] - way.steps[-1][1] - status.slots.get("leased", 0)
     with st.container(horizontal=True):
-        st.metric("Places done", f"{done} of {places}", border=True)
-        st.metric("At work", status.slots.get("leased", 0), border=True)
-        st.metric("Free", status.slots.get("free", 0), border=True)
+        st.metric("Places done", f"{done} of {places}", border=True, width="content")
+        st.metric("At work", status.slots.get("leased", 0), border=True, width="content")
+        st.metric("Free", status.slots.get("free", 0), border=True, width="content")
         st.metric(
-            "Left before the end", max(0, left), border=True, help="Gave up, fell silent, or a screen that won't do."
+            "Left before the end",
+            max(0, left),
+            border=True,
+            width="content",
+            help="Gave up, fell silent, or a screen that won't do.",
         )
-        st.metric("Answers", f"{status.answers:,}", border=True)
-        st.metric("Time left", duration(one.seconds_left), border=True)
-        st.metric("Set aside / cap", spent(one), border=True)
+        st.metric("Answers", f"{status.answers:,}", border=True, width="content")
+        st.metric("Time left", duration(one.seconds_left), border=True, width="content")
+        st.metric("Set aside / cap", spent(one), border=True, width="content")
 
 
 def _steps(way: Way, look: Look) -> None:

@@ -29,7 +29,7 @@ def show_study(engine: Engine | None, one: Listed) -> None:
         if st.button("All studies", icon=":material/arrow_back:", key="all studies"):
             say(study="")
             st.rerun()
-        st.subheader(plain(one.name), anchor=False)
+        st.subheader(plain(one.name), anchor=False, width="content")
         st.badge(one.state, color=_BADGES.get(one.state, "gray"))  # type: ignore[arg-type]
         if one.status is not None and one.status.simulated:
             st.badge("simulated raters", icon=":material/smart_toy:", color="orange")
@@ -53,12 +53,12 @@ def show_study(engine: Engine | None, one: Listed) -> None:
 def _facts(one: Listed) -> None:
     done, places = one.places
     with st.container(horizontal=True, key="study facts"):
-        st.metric("Places done", f"{done} of {places}", border=True)
+        st.metric("Places done", f"{done} of {places}", border=True, width="content")
         if one.status is not None:
-            st.metric("At work now", one.status.slots.get("leased", 0), border=True)
-            st.metric("Answers", f"{one.status.answers:,}", border=True)
-            st.metric("Time left", duration(one.seconds_left), border=True)
-        st.metric("Set aside / cap", spent(one) or "–", border=True)
+            st.metric("At work now", one.status.slots.get("leased", 0), border=True, width="content")
+            st.metric("Answers", f"{one.status.answers:,}", border=True, width="content")
+            st.metric("Time left", duration(one.seconds_left), border=True, width="content")
+        st.metric("Set aside / cap", spent(one) or "–", border=True, width="content")
 
 
 def _buttons(engine: Engine | None, one: Listed) -> None:
