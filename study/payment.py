@@ -8,8 +8,13 @@ from pydantic import Field, StringConstraints, model_validator
 
 from study.study_block import Block, Cents, Short, wrong
 
-_OPTIONS = {"local": (), "mturk": ("qualifications", "frame_height")}
-"""Of Prolific, its own interface says what it takes."""
+_OPTIONS: dict[str, dict[str, type]] = {
+    "local": {},
+    "mturk": {"qualifications": list, "keywords": str, "frame_height": int, "auto_approval_days": int},
+}
+"""With their kinds. Of Prolific, its own interface says what it takes."""
+
+_KINDS = {list: "a list", str: "a text", int: "a whole number"}
 
 
 class PaymentBlock(Block):
@@ -34,7 +39,7 @@ class PaymentBlock(Block):
     options: dict[str, Any] = Field(
         default_factory=dict,
         description="Given to the marketplace as they are: Prolific's further fields of a study (filters, "
-        "device_compatibility …); of Mechanical Turk qualifications and frame_height.",
+        "device_compatibility …); of Mechanical Turk qualifications, keywords, frame_height, auto_approval_days.",
     )
 
     @model_validator(mode="after")
@@ -43,9 +48,15 @@ class PaymentBlock(Block):
             raise wrong("payment.screen_out", f"'{self.provider}' pays nobody whose screen will not do: take it out")
         if bool(self.screen_out) != bool(self.screen_out_raters):
             raise wrong("payment.screen_out", "screen_out and screen_out_raters go together: give both or neither")
-        known = _OPTIONS.get(self.provider)
-        strange = [name for name in self.options if known is not None and name not in known]
-        if strange:
-            has = f"has {' and '.join(known)}" if known else "has none"
-            raise wrong(f"payment.options.{strange[0]}", f"'{self.provider}' has no option '{strange[0]}': it {has}")
+        self._check_options()
         return self
+
+    def _check_options(self) -> None:
+        known = _OPTIONS.get(self.provider)
+        for name, value in self.options.items() if known is not None else ():
+            at, kind = f"payment.options.{name}", (known or {}).get(name)
+            if kind is None:
+                has = f"has {', '.join(known)}" if known else "has none"
+                raise wrong(at, f"'{self.provider}' has no option '{name}': it {has}")
+            if type(value) is not kind:
+                raise wrong(at, f"the option '{name}' of '{self.provider}' must be {_KINDS[kind]}")

@@ -69,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
                 status, content = market.answer(self.command, self.path, headers, body)
         if market.hold_at and (self.path + headers.get("x-amz-target", "")).endswith(market.hold_at):
             market.held.set()
-            market.let_go.wait(60)
+            market.let_go.wait(120)
             failure = "drop after"
         if failure.startswith("drop"):
             self.close_connection = True

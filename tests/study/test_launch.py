@@ -324,7 +324,11 @@ def test_paid_screen_outs_and_filters_reach_prolific(
     [
         ({"screen_out": 10, "screen_out_raters": 2}, "'local' pays nobody whose screen will not do"),
         ({"provider": "prolific", "screen_out": 10}, "screen_out and screen_out_raters go together"),
-        ({"provider": "mturk", "options": {"filters": []}}, "it has qualifications and frame_height"),
+        ({"provider": "mturk", "options": {"filters": []}}, "it has qualifications, keywords, frame_height"),
+        (
+            {"provider": "mturk", "options": {"frame_height": "tall"}},
+            "'frame_height' .* must be a whole number",
+        ),
         ({"options": {"filters": []}}, "'local' has no option 'filters': it has none"),
     ],
 )

@@ -82,7 +82,7 @@ class Walk:
             cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
-            assert self.market.held.wait(60), program.stderr.read() if program.stderr else ""
+            assert self.market.held.wait(120), program.stderr.read() if program.stderr else ""
         finally:
             program.kill()
             program.communicate()
