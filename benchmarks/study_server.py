@@ -317,14 +317,16 @@ async def load(
         while True:
             await one_session(port, ledger, chance, think)
 
-    async def strike(number: int) -> None:
-        await asyncio.sleep(arrive + seconds * (number + 1) / (len(faults) + 1))
-        await asyncio.to_thread(faults[number])
-        await asyncio.sleep(arrive + seconds)  # others go on
+    async def strike() -> None:
+        await asyncio.sleep(arrive)
+        for fault in faults:
+            await asyncio.sleep(seconds / (len(faults) + 1))
+            await asyncio.to_thread(fault)
 
     places = [asyncio.create_task(place(number)) for number in range(raters)]
-    places += [asyncio.create_task(strike(number)) for number in range(len(faults))]
+    striking = asyncio.create_task(strike())
     done, _ = await asyncio.wait(places, timeout=arrive + seconds, return_when=asyncio.FIRST_EXCEPTION)
+    await striking  # what a killed process was to do is not cut short
     for task in places:
         task.cancel()
     await asyncio.gather(*places, return_exceptions=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
 
 from study.server.settings import ServerSettings
 
@@ -87,9 +86,9 @@ def _told(settings: ServerSettings) -> dict[str, Any]:
     }
 
 
-def _keys(text: str) -> Markup:
-    """``[E]`` as the key E."""
-    return Markup(re.sub(r"\[([^\[\]]+)\]", r"<kbd>\1</kbd>", str(escape(text))))
+def _keys(text: str) -> list[str]:
+    """The text in parts, of which every second is the name of a key: ``[E]``."""
+    return re.split(r"\[([^\[\]]+)\]", text)
 
 
 def _paragraphs(text: str) -> list[str]:
