@@ -47,7 +47,7 @@ def _draw() -> None:
         blind = text("blind")
         measured = _chosen_metric(table, protocol) if table is not None else None
         disputed = _disputes(run, protocol)
-        by = "by raters" if disputed else "methods far apart"
+        by = "raters most divided first" if disputed else "methods farthest apart first"
         order = chosen_order(run.methods, by, names_hidden=bool(blind))
         subjects, said = filtered(run, _attributes(run.name, run.stamp, run, table) if table else {}, measured)
         _blind_switch(blind)

@@ -14,7 +14,7 @@ from dashboard.viewer.asked import Asked
 from dashboard.viewer.blind import letter, shuffled
 from dashboard.viewer.matrix import colours, first_size, frame, frame_of_view, metric_words, shown_picture
 from dashboard.viewer.orders import ranks
-from metrics.headline import SHOWN
+from metrics.headline import SHOWN, chosen_regions
 from metrics.report.layout import ARROWS, decimals, shown
 from metrics.value_table import ValueTable
 from recon.errors import InputError
@@ -137,12 +137,13 @@ def values_frame(asked: Asked, table: ValueTable) -> pd.DataFrame:
             f"subject '{asked.subject}' has not been measured: 'mesoface metrics {asked.run.folder.path}'."
         )
     column = table.subjects.index(asked.subject)
+    tells = chosen_regions(place for place in table.places if place.protocol == asked.protocol)
     names = [entry.method for entry in table.entries]
     rows = []
     for place, values in zip(table.places, table.values[:, :, column], strict=True):
         known = place.metric in SHOWN.get(place.space, ()) or place.reference == "truth"
         of = {name: float(one) for name, one in zip(names, values, strict=True) if math.isfinite(one)}
-        if place.protocol != asked.protocol or not known or not of:
+        if place.protocol != asked.protocol or not known or not of or not tells(place):
             continue
         found, digits = ranks(of, place.direction), decimals(list(of.values()))
         metric = f"{place.metric} {ARROWS[place.direction]}".strip()

@@ -45,11 +45,11 @@ def chosen_order(methods: Sequence[str], disputed_by: str, *, names_hidden: bool
 
 
 def order_in_words(order: str, disputed_by: str) -> str:
-    """What an order is called."""
+    """What an order is called; ``disputed_by`` is what :data:`DISPUTED` is called, which depends on who disputes."""
     if order.startswith((WORST, BEST)):
         kind, _, method = order.partition(":")
         return f"{kind} of {method} first"
-    return {ID: "by id", DISPUTED: f"most disputed first ({disputed_by})"}[order]
+    return {ID: "by id", DISPUTED: disputed_by}[order]
 
 
 def filtered(run: Run, attributes: Attributes, measured: Yardstick | None) -> tuple[list[str], list[str]]:

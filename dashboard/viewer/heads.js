@@ -15,12 +15,12 @@ uniform float gloss; uniform float grey; uniform float line;
 out vec4 result;
 void main() {
   vec4 base = texture(albedo, t) * factor * c;
-  base.rgb = mix(base.rgb, vec3(0.42), grey);
+  base.rgb = mix(base.rgb, vec3(0.5), grey);
   vec3 normal = normalize(n), toEye = normalize(eye - p), middle = normalize(light + toEye);
   float facing = max(dot(normal, light), 0.0);
   float sky = 0.34 + 0.12 * normal.y;
   vec3 shone = base.rgb * (sky + 1.05 * facing) + gloss * facing * pow(max(dot(normal, middle), 0.0), 28.0);
-  shone = mix(shone, vec3(0.03), line);
+  shone = mix(shone, shone * 0.3, line);
   vec3 encoded = mix(1.055 * pow(max(shone, vec3(0.0031308)), vec3(1.0 / 2.4)) - 0.055, shone * 12.92,
                      vec3(lessThan(shone, vec3(0.0031308))));
   float alpha = mix(base.a, 1.0, line);

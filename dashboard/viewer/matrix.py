@@ -193,4 +193,4 @@ def _views(folder: Path, record: Mapping[str, Any]) -> set[str]:
 
 
 def _in_words(view: str) -> str:
-    return {"fitted": "fitted (as photographed)", "albedo": "albedo map"}.get(view, view.replace("/", " · "))
+    return {"fitted": "fitted", "albedo": "albedo map"}.get(view, view.replace("/", " · "))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import streamlit as st
+from sqlalchemy import Engine
 
 from dashboard.address import say
 from dashboard.studies_database import address, readable
-from dashboard.trouble import told
+from dashboard.trouble import sentence, told
 from dashboard.viewer.asked import Asked
 from dashboard.viewer.beside import hidden, person, unmeasured, values_frame
-from dashboard.viewer.verdicts import of_subject, studies_of, verdicts_of
+from dashboard.viewer.verdicts import Rated, of_subject, studies_of, verdicts_of
 from dashboard.wording import plain
 from metrics.value_table import ValueTable
+from recon.errors import MesofaceError
 from study.contract import PHOTOGRAPH
 
 
@@ -76,19 +78,30 @@ def _person(asked: Asked) -> None:
 def _verdicts(asked: Asked) -> None:
     st.subheader("Verdicts of raters", anchor=False)
     engine = readable()
+    if engine is None:
+        st.caption("There is no study database to read from: the page Studies says more.")
+        return
     name = asked.run.folder.path.resolve().name
     with told("what raters said"):
-        studies = studies_of(address(), name, asked.protocol, engine) if engine is not None else []
         shown = 0
-        for study in studies:
-            with told(f"the study {study.name}"):
-                frame = verdicts_of(address(), study.name, study.answers, name, asked.protocol, engine)
-                own = of_subject(frame, asked.subject, {one: one for one in (PHOTOGRAPH, *asked.beside)})
-                if own.empty:
-                    continue
-                shown += 1
-                label = ", simulated raters" if study.simulated else ""
-                st.markdown(f"**{plain(study.name)}**{label}")
-                st.dataframe(own, hide_index=True)
+        for study in studies_of(address(), name, asked.protocol, engine):
+            shown += _verdicts_of(asked, study, name, engine)
         if not shown:
             st.caption("No study has answers to these pictures yet: the page Studies makes one.")
+
+
+def _verdicts_of(asked: Asked, study: Rated, run: str, engine: Engine) -> bool:
+    """What raters of one study said of this subject; whether there is anything to say."""
+    label = ", simulated raters" if study.simulated else ""
+    try:
+        frame = verdicts_of(address(), study.name, study.answers, study.simulated, run, asked.protocol, engine)
+    except MesofaceError as error:  # nothing may be concluded from its answers yet
+        st.markdown(f"**{plain(study.name)}**{label}")
+        st.caption(plain(sentence(error)))
+        return True
+    own = of_subject(frame, asked.subject, (PHOTOGRAPH, *asked.beside))
+    if own.empty:
+        return False
+    st.markdown(f"**{plain(study.name)}**{label}")
+    st.dataframe(own, hide_index=True, column_order=("method", "verdict", "answers", "raters", "question"))
+    return True

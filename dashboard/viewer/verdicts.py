@@ -1,11 +1,12 @@
 """What raters said of the very pictures that are shown: counts by study, method and question; nobody is named.
 
-Answers are those that the study's report analyses: main trials of sessions that quality lets count.
+Answers are those that the study's report analyses: main trials of sessions that quality lets count; of a rehearsal,
+whose raters are models and which nobody reviews, all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,9 @@ def studies_of(address: str, run: str, protocol: str, _engine: Engine) -> list[R
 
 
 @st.cache_data(max_entries=16, show_spinner="Reading what raters said …")
-def verdicts_of(address: str, name: str, answers: int, run: str, protocol: str, _engine: Engine) -> pd.DataFrame:
+def verdicts_of(
+    address: str, name: str, answers: int, simulated: bool, run: str, protocol: str, _engine: Engine
+) -> pd.DataFrame:
     """What raters of the study ``name`` said of each subject's pictures: ``subject`` and :data:`COLUMNS`.
 
     Raises:
@@ -67,7 +70,7 @@ def verdicts_of(address: str, name: str, answers: int, run: str, protocol: str, 
     """
     import pandas as pd
 
-    data = read_study_data(_engine, name)
+    data = read_study_data(_engine, name, all_sessions=simulated)
     page = DESIGNS.get(data.design).page
     stimuli = [one for one in data.stimuli if one.run == run and one.protocol == protocol and not one.degraded]
     known = {one.sha256 for one in stimuli}
@@ -145,16 +148,16 @@ def disputes(run: Run, protocol: str, address: str, engine: Engine | None) -> di
         if study.simulated:
             continue
         try:
-            frame = verdicts_of(address, study.name, study.answers, name, protocol, engine)
+            frame = verdicts_of(address, study.name, study.answers, study.simulated, name, protocol, engine)
         except MesofaceError:  # a study that nothing can be concluded from yet disputes nothing
             continue
-        for row in frame.itertuples(index=False):
-            total, n = sums.get(row.subject, (0.0, 0))
-            sums[row.subject] = total + row.dispute * row.answers, n + row.answers
+        for subject, dispute, count in zip(frame["subject"], frame["dispute"], frame["answers"], strict=True):
+            total, n = sums.get(subject, (0.0, 0))
+            sums[subject] = total + dispute * count, n + count
     return {subject: total / n for subject, (total, n) in sums.items() if n}
 
 
-def of_subject(frame: pd.DataFrame, subject: str, methods: Mapping[str, str]) -> pd.DataFrame:
-    """The rows of ``subject`` whose condition is among ``methods`` (condition → what the page calls it)."""
-    own = frame[(frame["subject"] == subject) & frame["method"].isin(list(methods))]
-    return own.assign(method=own["method"].map(methods)).drop(columns=["subject", "dispute"])
+def of_subject(frame: pd.DataFrame, subject: str, conditions: Collection[str]) -> pd.DataFrame:
+    """The rows of ``subject`` whose method is among ``conditions``."""
+    own = frame[(frame["subject"] == subject) & frame["method"].isin(list(conditions))]
+    return own.drop(columns=["subject", "dispute"])
