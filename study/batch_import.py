@@ -69,7 +69,10 @@ def import_batch(engine: Engine, folder: Path, file: Path) -> Imported:
     settings, stimuli = server_settings(specification, secret_key()), read_catalogue(folder).stimuli
     results = read_batch_results(file)
     reader = BatchReader(settings.design, settings.design_settings, {one.sha256: one for one in stimuli})
-    read = {result.row: reader.trials(result) for result in results}  # before anything is written
+    try:
+        read = {result.row: reader.trials(result) for result in results}  # before anything is written
+    except InputError as error:
+        raise InputError(f"'{file}', {error}") from error
     study_id = enter_study(
         engine, settings, specification.record(), stimuli, currency=payment.currency, cap_cents=payment.cap
     )

@@ -105,8 +105,9 @@ def test_a_batch_is_imported_once_reviewed_and_reported(
     assert "3 decided now" in typed("review", "trial", "--decide").output
     report = typed("report", "trial", "--out", tmp_path / "report")
     assert report.exit_code == 0, report.output
-    shares = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert "mirror" in json.dumps(shares)
+    table = json.loads((tmp_path / "report" / "report.json").read_text())["sections"][0]["tables"][0]
+    called_real = {line[0]: line[2]["value"] for line in table["rows"]}
+    assert called_real == {"photograph": 1.0, "mirror": 1.0, "meso": 0.0, "pca": 0.0}
     assert "to pay 0 raters" in typed("pay", "trial", "--dry-run").output  # they were paid at Mechanical Turk
     engine = open_database(database_url)
     with reading(engine) as session:
