@@ -23,6 +23,7 @@ from metrics.pairs import Look, ReferenceSide, ResultSide, open_reference, open_
 from metrics.regions import region_key
 from metrics.rows import NOT_COMPUTED, NOT_DEFINED
 from recon.errors import InputError, MesofaceError, StorageError
+from recon.gpu_memory import ran_out, too_small
 from recon.runs.folder import ResultKey, RunFolder
 from recon.worker_pool import Report
 
@@ -295,10 +296,14 @@ class _Looked:
         except StorageError:
             raise
         except (Exception, SystemExit) as error:
+            spent = ran_out(error)
             if len(batch) == 1:
-                return [f"{known.name}: {self.measurer.said(error)}"]
-            # One bad member must not take the numbers of the others with it.
-            return [number for judged in batch for number in self._numbers(known, [judged])]
+                why = too_small("this picture") if spent else error
+                return [f"{known.name}: {self.measurer.said(why)}"]
+            # One bad member must not take the numbers of the others with it; memory may suffice for half of them.
+            step = (len(batch) + 1) // 2 if spent else 1
+            parts = [batch[first : first + step] for first in range(0, len(batch), step)]
+            return [number for part in parts for number in self._numbers(known, part)]
         return list(found)
 
     def _describe(self, known: KnownMetric, methods: Sequence[str], problems: list[str]) -> None:
@@ -338,8 +343,10 @@ class _Looked:
         except StorageError:
             raise
         except (Exception, SystemExit) as error:
+            spent = ran_out(error)
             if len(batch) == 1:
-                return [f"{known.name}: {self.measurer.said(error)}"]
+                why = too_small("this picture") if spent else error
+                return [f"{known.name}: {self.measurer.said(why)}"]
             return [one for judged in batch for one in self._descriptors(known, [judged])]
         return list(found)
 

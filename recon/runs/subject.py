@@ -22,6 +22,7 @@ from recon.data.protocols import Protocol
 from recon.data.subject import Photograph, Subject
 from recon.errors import DatabaseError, InputError, MesofaceError, StorageError
 from recon.fitting.landmarks import Landmarks
+from recon.gpu_memory import ran_out, too_small
 from recon.images import read_photograph, write_png
 from recon.methods.contract import Context, Method, Reconstruction
 from recon.runs.config import load_method
@@ -336,7 +337,8 @@ class SubjectWorker:
         except StorageError:
             raise
         except Exception as error:
-            return self._fail(key, error)
+            spent = f"'{key.method}' at {self.order.size}×{self.order.size} texels"
+            return self._fail(key, too_small(spent) if ran_out(error) else error)
         return Outcome(key, "made", message=_remarks(key.subject, fit_summary(prepared.observation)))
 
     def _check(self, made: Reconstruction, key: ResultKey) -> None:

@@ -25,6 +25,7 @@ from evaluation_toy import (
 )
 from PIL import Image
 
+from metrics.evaluate import Choice, evaluate
 from metrics.rows import read_rows
 from recon.errors import InputError, StorageError
 from recon.images import read_png, write_png
@@ -77,6 +78,31 @@ def test_a_metric_may_fail_in_any_way_and_takes_nobody_with_it(folder: RunFolder
     assert len(found.problems) == RESULTS // 3 + 2 * RESULTS
     use(psnr="metrics.pixel:PSNR", failing="SLOW")
     assert run(folder).problems == ()
+
+
+def test_a_gpu_without_memory_measures_half_a_batch_at_a_time(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, use: Callable[..., None]
+) -> None:
+    from torch import OutOfMemoryError
+
+    asked: list[int] = []
+
+    def greedy(most: int) -> Callable[[Any, str], Any]:
+        def measure(batch: Any, device: str) -> Any:
+            asked.append(len(batch))
+            if len(batch) > most:
+                raise OutOfMemoryError("CUDA out of memory.")
+            return [[1.0] for _ in batch]
+
+        return measure
+
+    use(greedy="SLOW")
+    monkeypatch.setattr(toy, "SLOW", toy.metric("slow", measure=greedy(2)))
+    assert run(folder).problems == ()
+    assert set(asked) == {3, 2, 1} and asked[:3] == [3, 2, 1]  # three methods: two of them, then the third
+    monkeypatch.setattr(toy, "SLOW", toy.metric("slow", measure=greedy(0)))
+    problems = evaluate(folder, lambda *_: None, jobs=1, device="cpu", choice=Choice(again=True)).problems
+    assert len(problems) == RESULTS and all("the GPU's memory is too small" in line for line in problems)
 
 
 def test_absent_weights_are_said_once_and_tried_again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,22 @@ from recon.images import read_png
 from recon.runs import ResultKey, Summary
 
 Run = Callable[..., Summary]
+
+
+def test_a_gpu_without_memory_is_said_with_what_helps(
+    run: Run, fakes: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch import OutOfMemoryError
+
+    def greedy(self: Any, photograph: Any, context: Any) -> Any:
+        raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(fakes.Picky, "applies", lambda self, context: None)
+    monkeypatch.setattr(fakes.Picky, "reconstruct", greedy)
+    summary = run("quick,picky")
+    assert len(summary.made) == 3
+    words = "the GPU's memory is too small for 'picky' at 64×64 texels: .*--jobs.*--size.*--device cpu"
+    assert all(re.search(words, outcome.message) for outcome in summary.failed) and len(summary.failed) == 3
 
 
 def test_one_failing_subject_never_stops_a_run_and_is_tried_again(
