@@ -76,9 +76,7 @@ class Difference:
         from metrics.pairs import FITTED, open_reference
         from recon.images import read_png
 
-        reference = open_reference(
-            self.folder, self.key.subject, self.key.protocol, FITTED
-        )
+        reference = open_reference(self.folder, self.key.subject, self.key.protocol, FITTED)
         shown = _same_size(read_png(self.view), reference.picture, self.view)
         vouched = _same_size(read_png(self.files[1]), reference.picture, self.files[1]).astype(bool)
         region = np.zeros(reference.picture.shape[:2], bool)

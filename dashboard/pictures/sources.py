@@ -81,15 +81,14 @@ def _found(run: Run, picture: Picture) -> Drawable | None:
     record = run.folder.finished(key)
     if record is None:
         return None
-    if picture.kind in _MAPS:
+    if picture.kind == "albedo" or picture.kind == "mask" or picture.kind == "head":
         name = _MAPS[picture.kind]
         return Source(run.folder.result(key) / name) if name in record["files"] else None
-    path = view_path(run, key, record, picture.view)
-    if path is None or picture.kind == "view":
-        return Source(path) if path else None
-    if picture.view.rpartition("/")[2] != FITTED:
-        return None
-    return Difference(run.folder, key, path, picture.kind)
+    view = view_path(run, key, record, picture.view)
+    if view is not None and (picture.kind == "difference" or picture.kind == "flip"):
+        of_photograph = picture.view.rpartition("/")[2] == FITTED
+        return Difference(run.folder, key, view, picture.kind) if of_photograph else None
+    return Source(view) if view else None
 
 
 def view_path(run: Run, key: ResultKey, record: Mapping[str, Any], view: str) -> Path | None:

@@ -75,6 +75,8 @@ def _made(source: Drawable, width: int) -> bytes:
         image = image.resize((width, max(1, round(image.height * width / image.width))), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     # What is looked at pixel by pixel must not show the codec.
-    options: dict[str, object] = {"quality": QUALITY, "method": 2} if width else {"lossless": True, "method": 0, "quality": 0}
+    options: dict[str, object] = (
+        {"quality": QUALITY, "method": 2} if width else {"lossless": True, "method": 0, "quality": 0}
+    )
     image.save(stream, format="WEBP", **options)
     return stream.getvalue()

@@ -147,6 +147,7 @@ def inside(subjects: Sequence[str], measured: Yardstick, methods: Sequence[str],
     """Those of ``subjects`` of whom a method of ``methods`` has a value from ``low`` to ``high``."""
     rows = [index for index, name in enumerate(measured.methods) if name in methods]
     with np.errstate(invalid="ignore"):
-        hit = ((measured.values[rows] >= low) & (measured.values[rows] <= high)).any(axis=0)
+        fits = (measured.values[rows] >= low) & (measured.values[rows] <= high)
+    hit = np.any(fits, axis=0).tolist()
     kept = {name for name, one in zip(measured.subjects, hit, strict=True) if one}
     return [name for name in subjects if name in kept]
