@@ -53,7 +53,7 @@ def curves(
     y = alt.Y("y:Q", title=up, scale=y_scale)
     layers: list[alt.Chart] = []
     if level is not None:
-        layers.append(base.mark_rule(color=look.grey).encode(y=alt.datum(level)))
+        layers.append(base.mark_rule(color=look.grey, aria=False).encode(y=alt.datum(level)))
     if any(len(one.low) for one in drawn):
         layers.append(base.mark_area(opacity=0.15).encode(x, alt.Y("low:Q", scale=y_scale), alt.Y2("high:Q"), colour))
     dash = alt.StrokeDash("name:N", scale=look.dash(names), legend=legend)

@@ -83,7 +83,7 @@ def forest(rows: Sequence[Row], look: Look, axis: str, *, zero: bool) -> alt.Top
     )  # fmt: skip
     layers = [line, point]
     if zero:
-        layers.insert(0, base.mark_rule(color=look.grey, strokeDash=[4, 3]).encode(x=alt.datum(0)))
+        layers.insert(0, base.mark_rule(color=look.grey, strokeDash=[4, 3], aria=False).encode(x=alt.datum(0)))
     return alt.layer(*layers).properties(height=_HEIGHT * len(names) + 40)
 
 

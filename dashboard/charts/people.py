@@ -59,15 +59,15 @@ def differences(first: Standing, second: Standing, contrast: Contrast, look: Loo
         .add_params(click)
     )
     base = alt.Chart(mean)
-    layers = [base.mark_rule(color=look.ink).encode(y=alt.datum(0))]
+    layers = [base.mark_rule(color=look.ink, aria=False).encode(y=alt.datum(0))]
     if math.isfinite(contrast.difference.low):
         layers.append(
-            base.mark_rect(opacity=0.18, color=look.grey).encode(
+            base.mark_rect(opacity=0.18, color=look.grey, aria=False).encode(
                 alt.Y("low:Q"), alt.Y2("high:Q"), tooltip=[alt.Tooltip("said:N", title="mean [95 %]")]
             )
         )
     layers.append(
-        base.mark_rule(color=look.grey, strokeDash=[5, 3]).encode(
+        base.mark_rule(color=look.grey, strokeDash=[5, 3], aria=False).encode(
             alt.Y("value:Q"), tooltip=[alt.Tooltip("said:N", title="mean [95 %]")]
         )
     )

@@ -52,8 +52,8 @@ def changes(chosen: Chosen, place: Place | None, look: Look, row: DeltaGenerator
         _table(block, rows)
     if comparison.changes:
         st.caption(
-            "This run less the other, of the same people: mean difference with its 95 % interval. Bold and in words where "
-            "it is beyond chance (sign-flip permutation, Holm's correction over the methods); else no more than chance."
+            "This run less the other, of the same people: mean difference with its 95 % interval. Bold and in words "
+            "where it is beyond chance (sign-flip permutation, Holm's correction over the methods)."
         )
     here = [one for one in comparison.changes if place is not None and one.place == place]
     if here:

@@ -7,7 +7,7 @@ powers span decades.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from recon.errors import MesofaceError
 from recon.images import read_png
 
 Spectrum = NDArray[np.float64]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,14 @@ class Spectra:
     problems: tuple[str, ...]
 
 
-def mean_spectra(comparison: Comparison, sources: Sources, protocol: str, most: int) -> Spectra:
-    """The spectra under ``protocol`` over at most ``most`` subjects, spread evenly over the list."""
+def mean_spectra(
+    comparison: Comparison, sources: Sources, protocol: str, most: int, progress: Progress | None = None
+) -> Spectra:
+    """The spectra under ``protocol`` over at most ``most`` subjects, spread evenly over the list.
+
+    Args:
+        progress: called with the subjects done and their number, before each.
+    """
     names = [name for name in comparison.subjects if sources.run_of(name, protocol) is not None]
     chosen = [
         names[index] for index in np.unique(np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int))
@@ -56,7 +63,9 @@ def mean_spectra(comparison: Comparison, sources: Sources, protocol: str, most: 
     powers: dict[str, list[Spectrum]] = {method: [] for method in comparison.methods}
     relative: dict[str, list[Spectrum]] = {method: [] for method in comparison.methods}
     problems: list[str] = []
-    for subject in chosen:
+    for done, subject in enumerate(chosen):
+        if progress is not None:
+            progress(done, len(chosen))
         try:
             frequencies, reference, found = _of_subject(comparison.methods, sources, protocol, subject)
         except (MesofaceError, ValueError) as error:
