@@ -23,8 +23,8 @@ from study.providers import launching, paying
 from study.providers.contract import Cost, Posting
 from study.providers.places import GONE, REJECTED, standing
 from study.quality.decisions import RULES, Decision, latest
-from study.quality.records import PSEUDONYM_DIGITS, find_study
-from study.quality.rules import SUBMITTED
+from study.quality.records import PSEUDONYM_DIGITS, find_study, rules_of
+from study.quality.rules import SUBMITTED, rules_that_withhold
 
 if TYPE_CHECKING:
     from study.providers.contract import Provider
@@ -57,6 +57,7 @@ class Dues:
         approve, reject: still to be done; ``paid`` was confirmed before.
         gone: decided, and returned or timed out at the marketplace meanwhile: only a bonus could pay them.
         undecided: sessions that were handed in and are not decided.
+        withholding_pay: names of the study's quality rules that withhold pay.
     """
 
     study: str
@@ -68,6 +69,7 @@ class Dues:
     paid: tuple[Due, ...]
     gone: tuple[Due, ...]
     undecided: tuple[int, ...]
+    withholding_pay: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def dues(engine: Engine, name: str) -> Dues:
             paid=tuple(one for one in known if one.session in confirmed),
             gone=tuple(one for one in known if one.session in gone),
             undecided=tuple(row.id for row, _ in found if row.id not in held),
+            withholding_pay=rules_that_withhold(rules_of(study.name, study.specification), "pay"),
         )
 
 
@@ -165,7 +168,7 @@ def settle(engine: Engine, provider: Provider, name: str, progress: Progress = n
                 paying.approve(engine, provider, one.session)
                 approved.append(one.session)
             else:
-                paying.reject(engine, provider, one.session, rejection(name, one.decision))
+                paying.reject(engine, provider, one.session, rejection(name, one.decision, due.withholding_pay))
                 rejected.append(one.session)
         except OutcomeUnknownError as error:
             failed[one.session] = str(error)
@@ -220,9 +223,14 @@ def _prepare_one(engine: Engine, provider: Provider, name: str, number: int) -> 
         launching.follow(engine, provider, name)
 
 
-def rejection(name: str, decision: Decision) -> str:
-    """What a rater reads; of the rules' decisions, that the rules were there before."""
-    reasons = "; ".join(decision.reasons)
+def rejection(name: str, decision: Decision, withholding_pay: frozenset[str]) -> str:
+    """What a rater reads: the reasons, and of the rules' decisions that the rules were there before.
+
+    Args:
+        withholding_pay: rules that withhold pay; what the others found says nothing to a rater who is not paid.
+    """
+    told = [one for one in decision.reasons if one.partition(": ")[0] in withholding_pay]
+    reasons = "; ".join(told if decision.decided_by == RULES and told else decision.reasons)
     by_rules = "This follows from rules that were fixed before the study began"
     how = by_rules if decision.decided_by == RULES else "A person looked at it and decided this"
     return (

@@ -294,7 +294,8 @@ def test_paying_goes_on_where_it_was_killed(stage: Stage, call: str) -> None:
 
 def test_one_refusal_stops_nobody_else(stage: Stage) -> None:
     numbers, submissions = launched(stage)
-    stage.open(True).reject(submissions[0], rejection("trial", _decision("Decided by hand on the marketplace's page.")))
+    by_hand = _decision("Decided by hand on the marketplace's page.")
+    stage.open(True).reject(submissions[0], rejection("trial", by_hand, frozenset()))
     decide_by_rules(stage.engine, "trial")
     done = settle(stage.engine, stage.open(True), "trial")
     assert list(done.failed) == numbers[:1] and "cannot become approved" in done.failed[numbers[0]]
@@ -312,10 +313,18 @@ def test_what_was_returned_at_the_marketplace_is_neither_paid_nor_rejected(stage
     assert [one.session for one in dues(stage.engine, "trial").gone] == numbers[1:]
 
 
-def _decision(reason: str) -> Any:
+def _decision(*reasons: str, by: str = "ada") -> Any:
     from study.quality.decisions import Decision
 
-    return Decision(False, False, (reason,), "ada", now())
+    return Decision(False, False, reasons, by, now())
+
+
+def test_a_rejected_rater_reads_what_withheld_the_pay_and_nothing_else() -> None:
+    reasons = ("gold: 1 of 4 known answers were right", "order_effects: the answers drift")
+    told = rejection("trial", _decision(*reasons, by=RULES), frozenset({"gold"}))
+    assert reasons[0] in told and reasons[1] not in told and "fixed before the study began" in told
+    by_hand = rejection("trial", _decision(*reasons), frozenset({"gold"}))
+    assert all(reason in by_hand for reason in reasons) and "A person looked at it" in by_hand
 
 
 def test_a_study_that_was_never_launched_pays_nobody(stage: Stage) -> None:
