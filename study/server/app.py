@@ -15,6 +15,7 @@ The token travels in ``Authorization: Bearer``; there are no cookies, so no othe
 
 import math
 import re
+import threading
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,7 +50,7 @@ from study.server.messages import (
     SessionView,
 )
 from study.server.page import render_page, static_files
-from study.server.sessions import ConflictError, Host, turns
+from study.server.sessions import ConflictError, Host
 from study.server.settings import ServerSettings, Words
 from study.server.tokens import TokenError, token_key, verify
 from study.stimuli.catalogue import file_name, picture_of
@@ -114,7 +115,7 @@ def _host(engine: Engine, folder: Path, settings: ServerSettings) -> Host:
         rows = session.scalars(select(StimulusRow).filter_by(study_id=study.id).order_by(StimulusRow.id)).all()
         stimuli = {row.sha256: _stimulus(row) for row in rows}
         key = token_key(settings.key, study.name, study.created_at)
-        host = Host(engine, settings, study.id, study.simulated, stimuli, key, turns(engine))
+        host = Host(engine, settings, study.id, study.simulated, stimuli, key, threading.Lock())
     if not stimuli:
         raise InputError(f"the study '{settings.study}' has no stimuli: make them first.")
     if settings.pictures is None:

@@ -41,8 +41,6 @@ from study.stimuli.catalogue import file_name
 _UNFINISHED = ("consented", "training", "active")
 # Longest wait for the writer's turn: of those who queue behind a database that does not answer, none waits for all.
 TURN_SECONDS = 8.0
-# Of one process at once on PostgreSQL.
-WRITERS = 6
 
 
 class ConflictError(MesofaceError):
@@ -63,7 +61,7 @@ class Host:
         study_id, simulated: of its row.
         stimuli: by sha256.
         token_key: signs session tokens.
-        turn: whose holders may write, :func:`turns`.
+        turn: whose holder may write, on SQLite.
     """
 
     engine: Engine
@@ -72,15 +70,19 @@ class Host:
     simulated: bool
     stimuli: Mapping[str, Stimulus]
     token_key: bytes
-    turn: threading.BoundedSemaphore
+    turn: threading.Lock
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """A writing transaction, when it is this thread's turn.
+        """A writing transaction. On SQLite the threads of this process queue here: its own waiting is by sleeping.
 
         Raises:
             StudyDatabaseError: the database does not answer, or those who came before have waited for it too long.
         """
+        if self.engine.dialect.name != "sqlite":
+            with transaction(self.engine) as session:
+                yield session
+            return
         if not self.turn.acquire(timeout=TURN_SECONDS):
             raise StudyDatabaseError("the study database is busy: other requests wait for it.")
         try:
@@ -88,16 +90,6 @@ class Host:
                 yield session
         finally:
             self.turn.release()
-
-
-def turns(engine: Engine) -> threading.BoundedSemaphore:
-    """As many turns as threads of one process should write at once.
-
-    SQLite takes one writer, and waits for it by sleeping; so threads queue here. PostgreSQL takes many, but the threads
-    of a process share one interpreter: with many at work, each is long in getting its turn there, and so is the thread
-    that reads requests and sends replies.
-    """
-    return threading.BoundedSemaphore(1 if engine.dialect.name == "sqlite" else WRITERS)
 
 
 def find(host: Host, arrival: Arrival, visitor: str, at: datetime) -> SessionView | None:
