@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dashboard.address import text
 from dashboard.pictures.addresses import Kind, Picture
 from dashboard.pictures.differences import RANGES, STOPS
-from dashboard.pictures.sources import why_missing
+from dashboard.pictures.sources import source_of, why_missing
 from dashboard.viewer.asked import Asked
 from dashboard.viewer.blind import letter, shuffled
 from dashboard.viewer.matrix import colours, first_size, frame, frame_of_view, metric_words, shown_picture
@@ -78,7 +78,7 @@ def _neighbour(asked: Asked, index: int) -> dict[str, Any] | None:
     return {
         "subject": subject,
         "href": asked.here(subject=subject, revealed="", at=""),
-        "soon": [asked.address(picture, PREVIEW) for picture in soon],
+        "soon": [asked.address(picture, PREVIEW) for picture in soon if source_of(picture) is not None],
     }
 
 
