@@ -16,10 +16,11 @@ def theme_options() -> dict[str, object]:
     }
     options: dict[str, object] = dict(shared)
     for index, (name, ink, card, link, border) in enumerate(
-        (("light", "#1b1f23", "#f3f5f7", "#0b57a4", "#d9dde1"), ("dark", "#e8eaed", "#1d2125", "#8ec5ff", "#3a4147"))
+        (("light", "#101317", "#f3f5f7", "#0b57a4", "#d9dde1"), ("dark", "#e8eaed", "#1d2125", "#8ec5ff", "#3a4147"))
     ):
         options |= {
-            f"theme.{name}.primaryColor": link,
+            # Text on it is white, whatever the theme.
+            f"theme.{name}.primaryColor": ("#0b57a4", "#3579b8")[index],
             f"theme.{name}.backgroundColor": PAPER[index],
             f"theme.{name}.secondaryBackgroundColor": card,
             f"theme.{name}.textColor": ink,

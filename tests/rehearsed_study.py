@@ -46,7 +46,7 @@ def add_study_file(folder: Path, **changed: Any) -> Path:
     content = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     content |= {
         "name": "pairs",
-        "conditions": ["alpha", "beta"],
+        "conditions": ["photograph", "alpha", "beta"],
         "raters": RATERS,
         "stimuli": {"runs": ["../../runs/first"], "training_subjects": ["s5"], "width": 96, "height": 120},
         "trials": {"main": 4, "gold": 1, "training": 1},

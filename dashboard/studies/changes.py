@@ -65,10 +65,12 @@ class Wanted:
     Attributes:
         address: at which raters reach its server; empty for raters of our own.
         live: whether real money may move.
+        serve: start its server on this machine, too.
     """
 
     address: str = ""
     live: bool = False
+    serve: bool = False
 
 
 def amount_of(specification: Specification) -> str:
@@ -94,7 +96,10 @@ def launch(engine: Engine, folder: StudyFolder, wanted: Wanted) -> None:
 
     def work(progress: Progress) -> Launched:
         try:
-            return launch_study(folder.file, engine, progress, address=wanted.address, live=wanted.live)
+            done = launch_study(folder.file, engine, progress, address=wanted.address, live=wanted.live)
+            if wanted.serve:
+                servers.serve(folder.name, folder.path)
+            return done
         finally:
             listing.look_again()
             look_again()
@@ -112,9 +117,10 @@ def ask_launch(engine: Engine, folder: StudyFolder) -> None:
             f"Raters of your own answer **{plain(asked.name)}**; up to {plain(amount_of(asked))} is set aside of the "
             "cap. The file cannot be changed after that."
         )
+        serve = st.checkbox("Start its server on this machine", value=True, key="serve too")
         if st.button("Launch", type="primary", disabled=not may_change(), key="launch now"):
             with told("the launch"):
-                launch(engine, folder, Wanted())
+                launch(engine, folder, Wanted(serve=serve))
                 st.rerun()
         return
     _ask_live(engine, folder, asked)

@@ -87,6 +87,7 @@ def _launching(one: Listed) -> None:
     if work is None or not background.settled(work):
         return
     done = work.result
+    background.forget(launching_key(one.name))  # it is said once
     gaps = f"; {done.gaps} could not be made" if done.gaps else ""
     st.success(f"Launched with {done.pictures} pictures{gaps}.", icon=":material/rocket_launch:")
     if done.completion_code:
