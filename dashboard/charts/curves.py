@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard.charts.look import Look
+from dashboard.charts.look import Chart, Look
 
 Numbers = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ class Curve:
 def curves(
     drawn: Sequence[Curve], look: Look, across: str, up: str, *, log_x: bool = False, log_y: bool = False,
     level: float | None = None, points: bool = False, height: int = 300,
-) -> alt.LayerChart:  # fmt: skip
+) -> Chart:  # fmt: skip
     """The lines in one chart.
 
     Args:

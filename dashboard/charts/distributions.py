@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from dashboard.charts.look import ROW, Look, names_axis
+from dashboard.charts.look import ROW, Chart, Look, names_axis
 from metrics.comparison import Standing
 from metrics.report.layout import decimals, heading, shown, shown_interval
 from metrics.rows import WHOLE_SET
@@ -26,7 +26,7 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 CLICK = "person"
 
 
-def distributions(standings: Sequence[Standing], look: Look) -> alt.LayerChart | None:
+def distributions(standings: Sequence[Standing], look: Look) -> Chart | None:
     """Of one place; None where no person has a value."""
     shown_ones = [one for one in standings if _values(one)]
     if not shown_ones:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.look import Look
+from dashboard.charts.look import Chart, Look
 from metrics.comparison import Contrast, Estimate, Standing
 from metrics.report.layout import decimals, heading, shown, shown_interval, shown_p
 
@@ -48,7 +48,7 @@ def row_of_mean(standing: Standing, panel: str) -> Row:
     return Row(standing.method, standing.mean, standing.method, {}, panel)
 
 
-def forest(rows: Sequence[Row], look: Look, axis: str, *, zero: bool) -> alt.TopLevelMixin | None:
+def forest(rows: Sequence[Row], look: Look, axis: str, *, zero: bool) -> Chart | None:
     """The plot; None where no line has a number.
 
     Args:
@@ -67,7 +67,9 @@ def forest(rows: Sequence[Row], look: Look, axis: str, *, zero: bool) -> alt.Top
         "name:N",
         sort=names,
         title=None,
-        axis=alt.Axis(labelLimit=190, labelOverlap=False, ticks=False, domain=False, labelFontSize=13),
+        axis=alt.Axis(
+            labelLimit=190, labelOverlap=False, ticks=False, domain=False, labelFlush=False, labelFontSize=13
+        ),
     )
     base = alt.Chart(data)
     line = base.mark_rule(strokeWidth=2.5).encode(
@@ -87,7 +89,7 @@ def forest(rows: Sequence[Row], look: Look, axis: str, *, zero: bool) -> alt.Top
     return alt.layer(*layers).properties(height=_HEIGHT * len(names) + 40)
 
 
-def grouped_forest(rows: Sequence[Row], look: Look, axis: str) -> alt.TopLevelMixin | None:
+def grouped_forest(rows: Sequence[Row], look: Look, axis: str) -> Chart | None:
     """The same with the lines of a panel close together beside its name; None where no line has a number."""
     data = pd.DataFrame([_record(row) for row in rows if row.estimate.value == row.estimate.value])
     if data.empty:
@@ -97,7 +99,7 @@ def grouped_forest(rows: Sequence[Row], look: Look, axis: str) -> alt.TopLevelMi
     colour = alt.Color("name:N", scale=look.colour(names), legend=legend)
     tips = ["panel:N", "name:N", alt.Tooltip("said:N", title="value [95 %]"), "n:Q"]
     up = alt.Y("panel:N", sort=panels, title=None, scale=alt.Scale(padding=0.12),
-               axis=alt.Axis(labelLimit=190, ticks=False, domain=False, labelFontSize=13, grid=True))  # fmt: skip
+               axis=alt.Axis(labelLimit=190, ticks=False, domain=False, labelFlush=False, labelFontSize=13, grid=True))  # fmt: skip
     offset = alt.YOffset("name:N", sort=names)
     base = alt.Chart(data)
     line = base.mark_rule(strokeWidth=2.5).encode(

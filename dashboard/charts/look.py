@@ -11,6 +11,9 @@ import streamlit as st
 
 from metrics.report.palette import DASHES, HUES, MARKS, places_in_palette
 
+Chart = alt.LayerChart | alt.FacetChart
+"""What the modules here make."""
+
 _SHAPES = {"circle": "circle", "square": "square", "diamond": "diamond", "up": "triangle-up", "down": "triangle-down"}
 _GREY = ("#5c6670", "#a5afb8")
 _INK = ("#1b1f23", "#e8eaed")
@@ -70,7 +73,7 @@ def look_of(methods: Sequence[str]) -> Look:
     return Look(tuple(methods), st.context.theme.type == "dark")
 
 
-def draw(chart: alt.TopLevelMixin, words: str, key: str, *, select: str = "") -> dict[str, Any] | None:
+def draw(chart: Chart, words: str, key: str, *, select: str = "") -> dict[str, Any] | None:
     """Draw ``chart`` across its container; what was clicked, if something was.
 
     Args:

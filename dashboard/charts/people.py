@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dashboard.charts.intervals import difference_axis
-from dashboard.charts.look import Look
+from dashboard.charts.look import Chart, Look
 from metrics.comparison import Contrast, Standing
 from metrics.report.layout import decimals, shown, shown_interval
 from metrics.rows import WHOLE_SET
@@ -20,7 +20,7 @@ MOST_DOTS = 2000
 _ENDS = 100
 
 
-def differences(first: Standing, second: Standing, contrast: Contrast, look: Look) -> alt.LayerChart:
+def differences(first: Standing, second: Standing, contrast: Contrast, look: Look) -> Chart:
     """The difference of every person whom both methods have."""
     data = _differences(first, second)
     kept = _thinned(len(data))

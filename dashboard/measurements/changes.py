@@ -58,8 +58,8 @@ def changes(chosen: Chosen, place: Place | None, look: Look, row: DeltaGenerator
     here = [one for one in comparison.changes if place is not None and one.place == place]
     if here:
         st.markdown(f"**{plain(heading(here[0].place))}**")
-        rows = [intervals.row_of_contrast(one) for one in here]
-        chart = intervals.forest(rows, look, intervals.difference_axis(here[0]), zero=True)
+        drawn = [intervals.row_of_contrast(one) for one in here]
+        chart = intervals.forest(drawn, look, intervals.difference_axis(here[0]), zero=True)
         if chart is not None:
             draw(chart, f"Changes of {heading(here[0].place)} between the runs", f"changes {name} {here[0].place}")
     _settings(comparison)

@@ -14,6 +14,9 @@ from metrics.comparison import Comparison, Contrast, Place, Standing
 from metrics.report.layout import as_pair, by_pair, decimals, heading, shown, shown_interval, shown_p
 
 
+_MANY_PAIRS = 10
+
+
 def depth(chosen: Chosen, place: Place, look: Look) -> Comparison:
     """Draw all of ``place``; what was concluded on it, pairs included."""
     comparison = comparison_of(chosen.run, chosen.of(place))
@@ -48,7 +51,9 @@ def depth(chosen: Chosen, place: Place, look: Look) -> Comparison:
                 "Mean paired difference with its 95 % BCa bootstrap interval, in the better method's colour; grey is a "
                 "tie. p by sign-flip permutation, after Holm's correction over all pairs."
             )
-    _pair(chosen, place, standings, contrasts, look)
+    # Many pairs make a long column: what stands under it would leave the other half of the page empty.
+    with left if len(contrasts) > _MANY_PAIRS else st.container():
+        _pair(chosen, place, standings, contrasts, look)
     return comparison
 
 

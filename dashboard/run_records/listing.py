@@ -23,7 +23,9 @@ def listing(known: dict[str, Run]) -> None:
     rows = [_row(run) for run in known.values()]
     broken = any("problem" in row for row in rows)
     chosen = st.dataframe(
-        pd.DataFrame(rows, columns=[*_COLUMNS, *(["problem"] if broken else [])]).fillna(dict.fromkeys(_TEXTS, "")),
+        pd.DataFrame(rows, columns=[_COLUMNS[0], *(["problem"] if broken else []), *_COLUMNS[1:]]).fillna(
+            dict.fromkeys(_TEXTS, "")
+        ),
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
@@ -36,7 +38,7 @@ def listing(known: dict[str, Run]) -> None:
                 format="percent", help="complete results, of methods × protocols × people less those set aside"
             ),
             "size": st.column_config.NumberColumn("MB", format="%.0f"),
-            "problem": st.column_config.TextColumn(width="large"),
+            "problem": st.column_config.TextColumn(width="medium"),
         },
     )
     picked = chosen["selection"]["rows"]

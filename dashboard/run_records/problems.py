@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -89,8 +90,9 @@ def _doubtful(name: str, stamp: tuple[int, ...], _run: Run) -> list[DoubtfulFit]
         for subject in _run.subjects:
             fit = _fit(_run, protocol, subject)
             if fit.get("verdict", "pass") != "pass":
-                reasons = "; ".join(map(str, fit.get("reasons", ()))) or "no reason was kept"
-                error = float(fit.get("landmark_error", float("nan")))
+                said, error = fit.get("reasons"), fit.get("landmark_error")
+                reasons = "; ".join(map(str, said)) if isinstance(said, list) and said else "no reason was kept"
+                error = float(error) if isinstance(error, int | float) else math.nan
                 found.append(DoubtfulFit(subject, protocol, str(fit["verdict"]), reasons, error))
     return found
 

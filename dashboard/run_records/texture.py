@@ -14,7 +14,7 @@ import streamlit as st
 
 from dashboard.catalogue import Run
 from dashboard.charts.curves import Curve, curves
-from dashboard.charts.look import Look, draw
+from dashboard.charts.look import Chart, Look, draw
 from dashboard.choosing import kept_choice
 from dashboard.pictures.addresses import Picture
 from dashboard.run_records.faces import Faces, faces_of, picture_of
@@ -24,7 +24,7 @@ from recon.runs.folder import ResultKey
 _MOST_BARS, _MOST_FACES = 24, 12
 _LEAST_WEIGHT = 5e-4
 _WEIGHTS = ("weights", "donors")
-_FACE_AXIS = alt.Axis(ticks=False, domain=False, labelLimit=140, labelOverlap=False)
+_FACE_AXIS = alt.Axis(ticks=False, domain=False, labelFlush=False, labelLimit=140, labelOverlap=False)
 
 
 def texture(run: Run, protocol: str, look: Look) -> None:
@@ -93,7 +93,7 @@ def _summary(said: Mapping[str, Any], weights: Mapping[str, float]) -> str:
     return plain("; ".join(parts) + ".")
 
 
-def _bars(weights: Mapping[str, float], look: Look) -> alt.LayerChart:
+def _bars(weights: Mapping[str, float], look: Look) -> Chart:
     data = pd.DataFrame({"face": list(weights), "weight": list(weights.values())})
     up = alt.Y("face:N", sort=list(weights), title=None, axis=_FACE_AXIS)
     base = alt.Chart(data).encode(

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.catalogue import Run
-from dashboard.charts.look import Look, draw
+from dashboard.charts.look import Chart, Look, draw
 from dashboard.grid import Cell, Head, grid
 from recon.errors import MesofaceError
 from recon.runs.folder import ResultKey
@@ -93,7 +93,9 @@ def timings(run: Run, protocol: str, look: Look) -> None:
 
 
 def _boxes(stages: pd.DataFrame) -> pd.DataFrame:
-    quantiles = stages.groupby(["stage", "method"], sort=False)["seconds"].quantile([0.05, 0.25, 0.5, 0.75, 0.95])
+    quantiles = stages.groupby(["stage", "method"], sort=False)["seconds"].quantile(
+        np.array([0.05, 0.25, 0.5, 0.75, 0.95])
+    )
     boxes = quantiles.unstack().reset_index()
     boxes.columns = ["stage", "method", "least", "q25", "median", "q75", "most"]
     boxes["named"] = boxes["stage"].map(lambda name: _WORDS.get(name, name))
@@ -103,13 +105,13 @@ def _boxes(stages: pd.DataFrame) -> pd.DataFrame:
     return boxes
 
 
-def _chart(boxes: pd.DataFrame, look: Look) -> alt.LayerChart:
+def _chart(boxes: pd.DataFrame, look: Look) -> Chart:
     names = list(dict.fromkeys(boxes["method"]))
     stages = sorted(dict.fromkeys(boxes["stage"]), key=lambda s: _STAGES.index(s) if s in _STAGES else len(_STAGES))
     order = [_WORDS.get(name, name) for name in stages]
     legend = alt.Legend(title=None, orient="top")
     up = alt.Y("named:N", sort=order, title=None, scale=alt.Scale(padding=0.12),
-               axis=alt.Axis(labelLimit=160, ticks=False, domain=False, labelFontSize=13, grid=True))  # fmt: skip
+               axis=alt.Axis(labelLimit=160, ticks=False, domain=False, labelFlush=False, labelFontSize=13, grid=True))  # fmt: skip
     offset, scale = alt.YOffset("method:N", sort=names), alt.Scale(type="log")
     colour = alt.Color("method:N", scale=look.colour(names), legend=legend)
     tips = ["named:N", "method:N", *(alt.Tooltip(f"{name}:Q", format=".3~g") for name in ("median", "q25", "q75"))]
