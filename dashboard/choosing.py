@@ -14,6 +14,7 @@ from dashboard.wording import plain
 from recon.errors import InputError
 
 _KEPT = "chosen "
+_PAGE, _OPENED = "page shown", "page just opened"
 
 
 def chosen_run(label: str = "Run", width: int = 260) -> Run | None:
@@ -28,6 +29,8 @@ def chosen_run(label: str = "Run", width: int = 260) -> Run | None:
     # A run that can be shown comes before a broken one, however new that is.
     default = next((name for name, run in known.items() if not run.problem), next(iter(known)))
     name = kept_choice("run", list(known), default, label, lambda name: known[name].title, width)
+    # Which run is the newest changes: an address that is sent says which one was meant.
+    say(run=name)
     run = known[name]
     if run.problem:
         tell(InputError(run.problem))
@@ -45,9 +48,10 @@ def kept_choice(
 ) -> str:
     """A select box whose choice is ``name=`` in the URL and is kept when another page is opened.
 
-    The address comes first, then what this visitor chose last, then ``default``.
+    The address comes first; where it says nothing, on a page that was just opened, what this visitor chose last; then
+    ``default``. On a page that is open already, an address that says nothing means the default: it was gone back to.
     """
-    kept = st.session_state.get(_KEPT + name)
+    kept = st.session_state.get(_KEPT + name) if just_opened() else None
     choice = one_of(name, options, kept if kept in options else default)
     st.session_state[_KEPT + name] = choice
     if choice != default:
@@ -61,6 +65,17 @@ def kept_choice(
 
     st.selectbox(label, options, format_func=shown, key=key, on_change=take, width=width)
     return choice
+
+
+def note_page(name: str) -> None:
+    """Called once a run of the script, before the page is drawn: which page it is."""
+    st.session_state[_OPENED] = st.session_state.get(_PAGE) != name
+    st.session_state[_PAGE] = name
+
+
+def just_opened() -> bool:
+    """Whether this run of the script is the first one of the page since the visitor came to it."""
+    return bool(st.session_state.get(_OPENED, True))
 
 
 def _no_runs() -> None:

@@ -93,9 +93,9 @@ def wordmark(dark: bool) -> str:
     inner = re.sub(r"^<svg[^>]*>|</svg>$", "", mark)
     ink = "#e8eaed" if dark else "#1b1f23"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 128 32" width="128" height="32">{inner}'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 136 32" width="136" height="32">{inner}'
         f'<text x="40" y="22.5" font-family="Source Sans, Source Sans 3, Helvetica, Arial, sans-serif" font-size="19" '
-        f'font-weight="600" textLength="86" fill="{ink}">mesoface</text></svg>'
+        f'font-weight="600" textLength="94" lengthAdjust="spacingAndGlyphs" fill="{ink}">mesoface</text></svg>'
     )
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from dashboard.access import role, why_not
+from dashboard.choosing import note_page
 from dashboard.document import wordmark
 from dashboard.settings import current
 from dashboard.trouble import told
@@ -31,6 +32,7 @@ def draw() -> None:
     page = st.navigation(pages(), position="top")
     st.set_page_config(page_title=f"{page.title} · mesoface", layout="wide")
     st.logo(wordmark(st.context.theme.type == "dark"), size="medium")
+    note_page(page.url_path)
     page.run()
     _account()
 

@@ -45,6 +45,8 @@ def configuration(door: Door, secrets: Path | None = None) -> dict[str, object]:
         "logger.level": "warning",
         "logger.hideWelcomeMessage": True,
         "runner.magicEnabled": False,
+        # A full collection after every run of the script takes longer than the run: our tables are millions of objects.
+        "runner.postScriptGC": False,
         **({"secrets.files": [str(secrets)]} if secrets else {}),
         **theme_options(),
     }

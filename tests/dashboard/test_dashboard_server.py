@@ -283,6 +283,11 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
+def _choose(page: Any, label: str, option: str) -> None:
+    page.get_by_test_id("stSelectbox").filter(has_text=label).first.click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
 @pytest.mark.slow
 def test_pages_in_a_browser(two_runs: Path, start_dashboard: Any, visit: Any) -> None:
     """Titles, no console errors, nothing from outside; the run goes with the visitor; Back and reload keep it."""
@@ -300,6 +305,13 @@ def test_pages_in_a_browser(two_runs: Path, start_dashboard: Any, visit: Any) ->
     page.reload()
     seen.drawn()
     assert "run=first" in page.url
+    seen.open("/metrics")  # a visit that names no run writes the newest one into the entry that is there
+    page.wait_for_url("**/metrics?*run=second*")
+    _choose(page, "Run", "first")
+    page.wait_for_url("**/metrics?*run=first*")
+    page.go_back()
+    page.wait_for_url("**/metrics?*run=second*")
+    page.wait_for_function("document.querySelector('[data-testid=stSelectbox] input').value === 'second'")
     assert "defect" not in running.log.read_text()
 
 
