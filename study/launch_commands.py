@@ -112,6 +112,7 @@ def _launched_text(done: Launched, db: str | None) -> str:
     from sqlalchemy import make_url
 
     from study.costs import money
+    from study.publishing import RECORD
 
     budget = done.budget
     missing = f", {done.gaps} missing" if done.gaps else ""
@@ -126,7 +127,8 @@ def _launched_text(done: Launched, db: str | None) -> str:
     codes += f" --screen-out-code {done.screen_out_code}" if done.screen_out_code else ""
     # Served from another database it would be entered there, too, and answers would be parted.
     where = "" if db is None else f" --db {shlex.quote(make_url(db).render_as_string(hide_password=True))}"
-    lines.append(f"  serve it: mesoface study serve {done.folder}{codes}{where}")
+    published = " --published" if (done.folder / RECORD).is_file() else ""
+    lines.append(f"  serve it: mesoface study serve {done.folder}{codes}{where}{published}")
     if done.provider == "local":
         lines.append(f"  raters open {done.address}, or links of their own: mesoface study links {done.folder} …")
     return "\n".join(lines)
