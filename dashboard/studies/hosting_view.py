@@ -66,7 +66,8 @@ def _stopped(one: Listed) -> None:
             background.forget(("serve", name))
             background.start(("serve", name), "Starting the server", lambda _: servers.serve(name, path, reach))
             st.rerun()
-    st.caption(f"Not served by this dashboard. Elsewhere: `mesoface study serve {folder.path}`, with the same --db.")
+    st.caption("Not served by this dashboard. On another machine, with the same --db:")
+    st.code(f"mesoface study serve {folder.path}", language=None)
 
 
 def _links(one: Listed, address: str) -> None:

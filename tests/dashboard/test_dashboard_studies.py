@@ -249,7 +249,7 @@ def test_the_form_writes_the_file_that_it_shows(run: Any, tmp_path: Path) -> Non
     shown = page.code[0].value
     _button(page, "Write the study").click().run()
     assert (tmp_path / "studies" / "by-form" / "study.yaml").read_text().strip() == shown
-    assert page.query_params["study"] == ["by-form"]
+    assert page.query_params["study"] == "by-form"
 
 
 def test_who_may_only_look_is_offered_no_change(rehearsed: Rehearsed, settings: Callable[..., Settings]) -> None:
