@@ -20,6 +20,6 @@ def ran_out(error: BaseException) -> bool:
 def too_small(what: str) -> InputError:
     """The error of a GPU that is too small for ``what``."""
     return InputError(
-        f"the GPU's memory is too small for {what}: let fewer processes share it (--jobs, or the workers of a cluster), "
+        f"the GPU's memory is too small for {what}: let fewer processes share it (--jobs, or workers of a cluster), "
         "make smaller maps (--size), or use --device cpu."
     )

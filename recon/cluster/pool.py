@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from distributed import Client, Future, KilledWorker, as_completed
@@ -143,9 +144,8 @@ class DaskCluster:
         waiting: Any = as_completed(futures, loop=self.client.loop)
         del futures
         try:
-            for future in waiting:
+            for future, answer in self._answers(waiting):
                 task = task_of.pop(future.key)
-                answer = self._answer(future)
                 future.release()
                 if isinstance(answer, Unfit):
                     again = self._elsewhere(answer, task, name, resources)
@@ -161,10 +161,27 @@ class DaskCluster:
             if task_of and self.client.status == "running":
                 self.client.cancel([Future(key, client=self.client) for key in task_of], force=True)
 
-    def _answer(self, future: Future[Any]) -> Worked | Unfit | Died:
-        """What became of a task; what stops all work is raised."""
+    def _answers(self, waiting: Any) -> Iterator[tuple[Future[Any], Worked | Unfit | Died]]:
+        """What became of tasks, as they end; those that ended together are fetched together."""
+        for batch in waiting.batches():
+            # Asked first: who takes an answer lets go of its future, whose state then tells nothing any more.
+            ended = {future: future.status for future in batch}
+            finished = [future for future, state in ended.items() if state == "finished"]
+            answers = self._guarded(partial(self.client.gather, finished))
+            yield from zip(finished, map(self._checked, answers), strict=True)
+            yield from ((future, self._failure(future)) for future, state in ended.items() if state != "finished")
+
+    def _checked(self, answer: Any) -> Worked | Unfit:
+        """An answer of a worker; what stops all work is raised."""
+        if isinstance(answer, Stopped):
+            raise answer.error or RuntimeError(f"a worker failed:\n{answer.text}")
+        assert isinstance(answer, (Worked, Unfit))
+        return answer
+
+    def _failure(self, future: Future[Any]) -> Worked | Unfit | Died:
+        """Why there is no answer; what stops all work is raised."""
         try:
-            answer = future.result()
+            return self._checked(future.result())
         except KilledWorker as error:
             last = getattr(error.last_worker, "address", "unknown")
             return Died(
@@ -178,10 +195,6 @@ class DaskCluster:
             raise ClusterError(
                 f"a worker of {self.address} cannot load mesoface ({error}): install the same version there."
             ) from error
-        if isinstance(answer, Stopped):
-            raise answer.error or RuntimeError(f"a worker failed:\n{answer.text}")
-        assert isinstance(answer, (Worked, Unfit))
-        return answer
 
     def _elsewhere(self, unfit: Unfit, task: Any, name: str, resources: dict[str, float]) -> Future[Any]:
         """Sends away a worker that came later and does not fit, and its task to another one."""
