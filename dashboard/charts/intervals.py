@@ -98,8 +98,8 @@ def grouped_forest(rows: Sequence[Row], look: Look, axis: str) -> Chart | None:
     legend = alt.Legend(title=None, orient="top")
     colour = alt.Color("name:N", scale=look.colour(names), legend=legend)
     tips = ["panel:N", "name:N", alt.Tooltip("said:N", title="value [95 %]"), "n:Q"]
-    up = alt.Y("panel:N", sort=panels, title=None, scale=alt.Scale(padding=0.12),
-               axis=alt.Axis(labelLimit=190, ticks=False, domain=False, labelFlush=False, labelFontSize=13, grid=True))  # fmt: skip
+    side = alt.Axis(labelLimit=190, ticks=False, domain=False, labelFlush=False, labelFontSize=13, grid=True)
+    up = alt.Y("panel:N", sort=panels, title=None, scale=alt.Scale(padding=0.12), axis=side)
     offset = alt.YOffset("name:N", sort=names)
     base = alt.Chart(data)
     line = base.mark_rule(strokeWidth=2.5).encode(

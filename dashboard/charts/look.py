@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import altair as alt
@@ -55,7 +56,7 @@ class Look:
     def shape(self, names: Sequence[str]) -> alt.Scale:
         """The scale that gives ``names`` their shapes."""
         places = places_in_palette(self.methods)
-        shapes = [_SHAPES[MARKS[places[name]]] if name in places else "stroke" for name in names]
+        shapes = [_SHAPES[MARKS[places[name]]] if name in places else "cross" for name in names]
         return alt.Scale(domain=list(names), range=shapes)
 
     def dash(self, names: Sequence[str]) -> alt.Scale:
@@ -83,6 +84,8 @@ def draw(chart: Chart, words: str, key: str, *, select: str = "") -> dict[str, A
     Returns:
         The data of the first point that is selected.
     """
+    # Checking a chart against the schema takes most of the time of the page; tests draw every chart in a browser.
+    object.__setattr__(chart, "to_dict", partial(chart.to_dict, validate=False))
     if not select:
         st.altair_chart(chart, width="stretch", key=key, alt=words)
         return None

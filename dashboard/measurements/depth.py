@@ -13,7 +13,6 @@ from dashboard.wording import plain
 from metrics.comparison import Comparison, Contrast, Place, Standing
 from metrics.report.layout import as_pair, by_pair, decimals, heading, shown, shown_interval, shown_p
 
-
 _MANY_PAIRS = 10
 
 

@@ -110,8 +110,8 @@ def _chart(boxes: pd.DataFrame, look: Look) -> Chart:
     stages = sorted(dict.fromkeys(boxes["stage"]), key=lambda s: _STAGES.index(s) if s in _STAGES else len(_STAGES))
     order = [_WORDS.get(name, name) for name in stages]
     legend = alt.Legend(title=None, orient="top")
-    up = alt.Y("named:N", sort=order, title=None, scale=alt.Scale(padding=0.12),
-               axis=alt.Axis(labelLimit=160, ticks=False, domain=False, labelFlush=False, labelFontSize=13, grid=True))  # fmt: skip
+    side = alt.Axis(labelLimit=160, ticks=False, domain=False, labelFlush=False, labelFontSize=13, grid=True)
+    up = alt.Y("named:N", sort=order, title=None, scale=alt.Scale(padding=0.12), axis=side)
     offset, scale = alt.YOffset("method:N", sort=names), alt.Scale(type="log")
     colour = alt.Color("method:N", scale=look.colour(names), legend=legend)
     tips = ["named:N", "method:N", *(alt.Tooltip(f"{name}:Q", format=".3~g") for name in ("median", "q25", "q75"))]

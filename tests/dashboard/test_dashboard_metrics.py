@@ -18,6 +18,7 @@ from dashboard.catalogue import runs
 from dashboard.charts import distributions, people
 from dashboard.charts.look import Look
 from dashboard.grid import Cell, Head, html_of
+from dashboard.measurements import downloads
 from dashboard.measurements.chosen import Chosen, place_name
 from dashboard.measurements.opening import state_of
 from dashboard.settings import Settings, use
@@ -203,6 +204,12 @@ def test_persons_differences_average_to_the_contrast(folder: Path, metric: str) 
 def test_thousands_of_people_are_thinned_but_for_the_ends() -> None:
     kept = people._thinned(10_000)
     assert len(kept) <= people.MOST_DOTS and set(range(100)) <= set(kept) and set(range(9900, 10_000)) <= set(kept)
+
+
+@pytest.mark.parametrize("which", ["boxes", "differences"])
+def test_figures_are_those_of_reports(folder: Path, which: str) -> None:
+    figure = downloads._figure(_concluded(folder, protocols=("identity",), metrics=("PSNR",)), LOOK, which)
+    assert figure.startswith("<svg") and "mir&lt;b&gt;ror" in figure
 
 
 def test_grid_keeps_room_for_marks_and_escapes_hover(monkeypatch: pytest.MonkeyPatch) -> None:
