@@ -1,38 +1,95 @@
-"""The newest run is read before anybody asks for it, in the background, so that the first visit need not wait."""
+"""What the first visit would wait for, done in the background when the server starts.
+
+The code of all pages is loaded (statistics and charts take seconds), the newest run is read and concluded from as the
+pages will ask, the answers of the studies are counted. What is kept is bounded by the caches of those modules.
+"""
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
 
+from dashboard.address import PAGES
+from dashboard.catalogue import Run, runs
 from recon.errors import MesofaceError
 
 _log = logging.getLogger("mesoface.dashboard")
 
+# So many studies, the newest first, are counted before anybody asks.
+_STUDIES = 3
+
 
 def warm_up() -> threading.Thread:
-    """Start reading; the thread ends with the process at the latest."""
-    thread = threading.Thread(target=_read, name="warm-up", daemon=True)
+    """Start; the thread ends with the process at the latest."""
+    thread = threading.Thread(target=_warm, name="warm-up", daemon=True)
     thread.start()
     return thread
 
 
-def _read() -> None:
+def _warm() -> None:
     # Streamlit's caches look for a page to show their spinner in, and say so where there is none.
     logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
-    from dashboard.catalogue import runs
-    from dashboard.studies_database import condition
-    from dashboard.values import comparison_of, values_of
-
-    run = next((run for run in runs().values() if not run.problem and run.stamp[1]), None)
-    steps: list[Callable[[], object]] = [condition]
-    if run is not None:
-        steps += [lambda: values_of(run), lambda: comparison_of(run)]
-    for step in steps:
+    for step in _steps():
         try:
             step()
-        except MesofaceError:
-            pass  # whoever opens the page is told; nobody has asked yet
+        except MesofaceError as error:  # who opens the page is told; nobody has asked yet
+            _log.info("not read before it is asked for: %s", error)
         except Exception:
             _log.exception("warming up failed")
+    # What stays for good need not be looked at by every collection of garbage.
+    gc.collect()
+    gc.freeze()
+
+
+def _steps() -> Iterator[Callable[[], object]]:
+    first, *others = (f"dashboard.screens.{page}" for page in PAGES)
+    yield lambda: import_module(first)
+    yield _first_element
+    run = next((run for run in runs().values() if not run.problem and run.stamp[1]), None)
+    if run is not None:
+        yield lambda: _conclude(run)
+    for name in others:
+        yield lambda name=name: import_module(name)  # type: ignore[misc]
+    yield _count
+
+
+def _first_element() -> None:
+    # For the first element of all, Streamlit looks through every loaded module for whether it runs in a shell.
+    import streamlit as st
+
+    st.empty()
+
+
+def _conclude(run: Run) -> None:
+    """The leaderboard and the metric in depth, as the page Metrics opens."""
+    from dashboard.measurements.chosen import Chosen
+    from dashboard.values import comparison_of
+    from metrics.conclusions import Selection
+    from metrics.report.cases import headline_place
+
+    protocol = run.protocols[0]
+    selection = Selection(protocols=(protocol,), headline=True)
+    chosen = Chosen(run, protocol, selection, comparison_of(run, selection, contrasts=False))
+    place = headline_place(chosen.comparison, protocol)
+    if place is not None:
+        comparison_of(run, chosen.of(place))
+
+
+def _count() -> None:
+    from sqlalchemy import select
+
+    from dashboard.studies.progress_view import tally_of
+    from dashboard.studies_database import readable
+    from study.database import StudyRow
+    from study.engine import reading
+
+    engine = readable()
+    if engine is None:
+        return
+    with reading(engine) as session:
+        names = session.scalars(select(StudyRow.name).order_by(StudyRow.id.desc()).limit(_STUDIES)).all()
+    for name in names:
+        tally_of(engine, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,14 @@ def source_of(picture: Picture) -> Drawable | None:
 
 def _inside(run: Run, path: Path) -> bool:
     try:
-        return path.resolve(strict=True).is_relative_to(run.folder.path.resolve(strict=True))
+        return path.resolve(strict=True).is_relative_to(_real(run.folder.path))
     except OSError:  # not there: nothing to show
         return False
+
+
+@lru_cache(maxsize=256)  # asked for every picture of a page
+def _real(folder: Path) -> Path:
+    return folder.resolve(strict=True)
 
 
 def _found(run: Run, picture: Picture) -> Drawable | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import streamlit as st
 
@@ -61,7 +62,7 @@ class Asked:
         """Whether the names behind the letters are shown for the present subject."""
         return bool(self.blind) and text("revealed") == self.subject != ""
 
-    @property
+    @cached_property
     def beside(self) -> tuple[str, ...]:
         """The methods beside the photograph, two to four where the run has as many."""
         chosen = tuple(name for name in dict.fromkeys(words("beside")) if name in self.run.methods)[:MOST_BESIDE]

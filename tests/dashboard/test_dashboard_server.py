@@ -283,6 +283,21 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
+def test_the_newest_run_is_read_before_anybody_asks(two_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dashboard import catalogue, values, warming
+
+    use(Settings(two_runs, f"sqlite:///{two_runs / 'none.sqlite'}", False, two_runs / "cache"))
+    catalogue._found.clear()
+    warming.warm_up().join(120)
+    newest = next(iter(catalogue.runs().values()))
+
+    def read_again(*_: object) -> None:
+        raise AssertionError("the run was read for the first time")
+
+    monkeypatch.setattr(values, "gather", read_again)
+    assert values.values_of(newest).places and not (two_runs / "none.sqlite").exists()
+
+
 def _choose(page: Any, label: str, option: str) -> None:
     page.get_by_test_id("stSelectbox").filter(has_text=label).first.click()
     page.get_by_role("option", name=option, exact=True).click()
