@@ -144,49 +144,55 @@ def synthesise(
     device: str,
 ) -> tuple[NDArray[np.float32], list[list[float]]]:
     """Equation 5 from ``A_low`` ``(H, W, 3)`` sRGB-encoded; returns the texture and first and last loss per scale."""
-    extractor = faces.extractor
     start = torch.from_numpy(np.ascontiguousarray(low.transpose(2, 0, 1)))[None].to(device)
     image: torch.Tensor | None = None
     losses = []
     for scale, steps in zip((2, 1), chosen["iterations"], strict=True):
-        begin = start if scale == 1 else functional.avg_pool2d(start, scale, ceil_mode=True, count_include_pad=False)
+        content = begin = (
+            start if scale == 1 else functional.avg_pool2d(start, scale, ceil_mode=True, count_include_pad=False)
+        )
         if image is not None:
-            coarse = functional.avg_pool2d(begin, 2, ceil_mode=True, count_include_pad=False)
-            change = image - coarse
-            content_from = begin
+            change = image - functional.avg_pool2d(begin, 2, ceil_mode=True, count_include_pad=False)
             begin = begin + functional.interpolate(change, size=begin.shape[-2:], mode="bilinear", align_corners=False)
-        else:
-            content_from = begin
-        with torch.no_grad():
-            features = extractor(content_from)
-            sizes = [features[tap].square().mean().clamp_min(1e-9) for tap in faces.content_taps]
-            contents = [features[tap] for tap in faces.content_taps]
-        sides = torch.from_numpy(faces.sides).float()[None]
-        if scale > 1:
-            sides = functional.avg_pool2d(sides, scale, ceil_mode=True, count_include_pad=False)
-        cells = image_cells(faces.correlation_layers, sides[0] >= 0.5, [features[t] for t in faces.correlation_taps])
-        targets = []
-        for number, stored in enumerate(faces.correlations(scale)):
-            wanted = np.einsum("n,nscd->scd", weights, stored.astype(np.float32)) * faces.unit(scale)[number]
-            cell = cells[number].to(device)
-            share = cell.areas / cell.areas.sum()
-            targets.append(CorrelationTarget(cell, torch.from_numpy(wanted.astype(np.float32)).to(device), share))
-
-        def loss(
-            current: torch.Tensor,
-            targets: list[CorrelationTarget] = targets,
-            contents: list[torch.Tensor] = contents,
-            sizes: list[torch.Tensor] = sizes,
-        ) -> torch.Tensor:
-            maps = extractor(current)
-            content = sum(
-                ((maps[tap] - kept).square().mean() / size)
-                for tap, kept, size in zip(faces.content_taps, contents, sizes, strict=True)
-            )
-            style = sum(target.loss(maps[tap][0]) for tap, target in zip(faces.correlation_taps, targets, strict=True))
-            return content / chosen["alpha"] + style
-
-        image, run = minimise(begin, loss, steps)
+        image, run = minimise(begin, objective(content, weights, faces, chosen["alpha"], scale), steps)
         losses.append([round(run.first, 6), round(run.last, 6)])
     assert image is not None
     return np.clip(image[0].cpu().numpy().transpose(1, 2, 0), 0.0, 1.0).astype(np.float32), losses
+
+
+def objective(
+    low: torch.Tensor, weights: NDArray[np.float64], faces: FaceCorrelations, alpha: float, scale: int
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Equation 5 as a function of the texture, on the device of ``low``.
+
+    Args:
+        low: ``(1, 3, H, W)`` the texture whose content is kept, reduced by ``scale``.
+        weights: ``(N,)`` of the database's people.
+        alpha: weight of the correlations.
+    """
+    extractor, device = faces.extractor, str(low.device)
+    with torch.no_grad():
+        features = extractor(low)
+        sizes = [features[tap].square().mean().clamp_min(1e-9) for tap in faces.content_taps]
+        contents = [features[tap] for tap in faces.content_taps]
+    sides = torch.from_numpy(faces.sides).float()[None]
+    if scale > 1:
+        sides = functional.avg_pool2d(sides, scale, ceil_mode=True, count_include_pad=False)
+    cells = image_cells(faces.correlation_layers, sides[0] >= 0.5, [features[t] for t in faces.correlation_taps])
+    targets = []
+    for number, stored in enumerate(faces.correlations(scale)):
+        wanted = np.einsum("n,nscd->scd", weights, stored.astype(np.float32)) * faces.unit(scale)[number]
+        cell = cells[number].to(device)
+        share = cell.areas / cell.areas.sum()
+        targets.append(CorrelationTarget(cell, torch.from_numpy(wanted.astype(np.float32)).to(device), share))
+
+    def loss(current: torch.Tensor) -> torch.Tensor:
+        maps = extractor(current)
+        content = sum(
+            ((maps[tap] - kept).square().mean() / size)
+            for tap, kept, size in zip(faces.content_taps, contents, sizes, strict=True)
+        )
+        style = sum(target.loss(maps[tap][0]) for tap, target in zip(faces.correlation_taps, targets, strict=True))
+        return content / alpha + style
+
+    return loss
