@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from dashboard.charts import distributions, intervals, people
@@ -53,7 +55,8 @@ def depth(chosen: Chosen, place: Place, look: Look) -> Comparison:
     # Many pairs make a long column: what stands under it would leave the other half of the page empty.
     with left if len(contrasts) > _MANY_PAIRS else st.container():
         _pair(chosen, place, standings, contrasts, look)
-    return comparison
+    # A filter by name may have let a neighbour in, such as the same metric against the truth.
+    return replace(comparison, standings=tuple(standings), contrasts=tuple(contrasts))
 
 
 def _rows(contrasts: list[Contrast]) -> list[intervals.Row]:

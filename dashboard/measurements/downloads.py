@@ -33,7 +33,7 @@ def downloads(comparison: Comparison, name: str, look: Look) -> None:
         with st.container(horizontal=True):
             for title, (ending, kind, write) in _FORMS.items():
                 _button(title, f"{stem}.{ending}", kind, lambda write=write: write(comparison), f"{name} {title}")  # type: ignore[misc]
-        if comparison.contrasts:
+        if comparison.contrasts and len({one.place for one in comparison.standings}) == 1:
             st.caption("Pairs of methods, and the figures")
             with st.container(horizontal=True):
                 _button(
@@ -62,10 +62,11 @@ def _figure(comparison: Comparison, look: Look, which: str) -> str:
     from itertools import combinations
 
     from metrics.report.figures import cards
+    from metrics.report.standalone import as_file
 
     hues = places_in_palette(look.methods)
     found = cards(comparison, hues, list(combinations(comparison.methods, 2)))
-    return str(getattr(found[0], which)) if found else ""
+    return as_file(getattr(found[0], which))
 
 
 def _file_name(text: str) -> str:
