@@ -25,7 +25,7 @@ from study.report.trust import trust_in_words
 
 _TURN = "metrics table"
 _COLUMNS = {
-    "metric": st.column_config.TextColumn("Metric, where", pinned=True, width="large"),
+    "metric": st.column_config.TextColumn("Metric, where", width=290),
     "SRCC": st.column_config.NumberColumn(format="%.2f", help="Spearman's rank correlation; positive is agreement."),
     "PLCC": st.column_config.NumberColumn(format="%.2f", help="Pearson's linear correlation."),
     "KRCC": st.column_config.NumberColumn(format="%.2f", help="Kendall's rank correlation."),

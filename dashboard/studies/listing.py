@@ -141,8 +141,8 @@ def table(rows: Mapping[str, Listed]) -> pd.DataFrame:
 
 
 COLUMNS = {
-    "study": st.column_config.TextColumn("Study", width="medium", pinned=True),
-    "state": st.column_config.TextColumn("State", width="small"),
+    "study": st.column_config.TextColumn("Study", width=200),
+    "state": st.column_config.TextColumn("State", width=105),
     "raters": st.column_config.TextColumn("Raters", width="small", help="Answers of people and of models never mix."),
     "design": st.column_config.TextColumn("Design", width="small"),
     "provider": st.column_config.TextColumn("Through", width="small"),

@@ -23,8 +23,9 @@ from dashboard.studies.draft import (
     run_from,
     validated,
 )
+from dashboard.studies.facts import facts
 from dashboard.studies.folders import folders, studies_folder, write_study
-from dashboard.studies.preparing import checked, cost_rows, fact_table
+from dashboard.studies.preparing import checked, cost_rows
 from dashboard.trouble import told
 from dashboard.wording import plain
 from recon.errors import MesofaceError
@@ -183,7 +184,7 @@ def _outcome(run: Run, draft: Draft) -> None:
             st.error(plain(objection), icon=":material/block:")
         for note in advice_on_costs(specification, costs):
             st.info(plain(note), icon=":material/info:")
-        fact_table({"Design": DESIGNS.get(specification.design).title, **cost_rows(costs)})
+        facts({"Design": DESIGNS.get(specification.design).title, **cost_rows(costs)})
         with told("the check"):
             checked(kept_draft(text, run), of_form=True)
     with st.expander("study.yaml", expanded=specification is None):

@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 from dashboard.access import may_change, why_not
 from dashboard.studies import background, listing
 from dashboard.studies.changes import require_change
+from dashboard.studies.facts import facts
 from dashboard.studies.listing import Listed
-from dashboard.studies.preparing import fact_table
 from dashboard.trouble import told
 from dashboard.wording import plain
 from recon.progress import Progress
@@ -36,7 +36,7 @@ def paying(engine: Engine, one: Listed) -> None:
     }
     if due.gone:
         rows["Returned meanwhile"] = f"{len(due.gone)}: only a bonus could pay them"
-    fact_table(rows)
+    facts(rows)
     if one.status is not None and one.status.budget.unsettled:
         count = len(one.status.budget.unsettled)
         st.warning(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 
 import streamlit as st
@@ -11,6 +9,7 @@ import streamlit as st
 from dashboard.access import may_change, why_not
 from dashboard.studies import background, servers
 from dashboard.studies.changes import require_change
+from dashboard.studies.facts import facts
 from dashboard.studies.folders import StudyFolder, look_again
 from dashboard.trouble import told
 from dashboard.wording import plain
@@ -22,11 +21,6 @@ from study.stimuli import build_stimuli, read_catalogue
 from study.stimuli.catalogue import CATALOGUE
 
 SIMULATIONS = 400
-_FACTS = (
-    "<style>.mesoface-facts{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.2rem;margin:0;"
-    "padding:0!important;font-size:.9rem;overflow-wrap:anywhere}.mesoface-facts dt{opacity:.7;margin:0}"
-    ".mesoface-facts dd{margin:0!important}</style>"
-)
 
 
 def preparation(folder: StudyFolder) -> None:
@@ -80,7 +74,7 @@ def _found(found: Checked, *, costs: bool) -> None:
     if found.sessions:
         rows["Layout"] = f"laid out for {len(found.sessions)} raters; each rendering is seen {seen} times"
     rows["Power"] = power_in_words(found)
-    fact_table(rows)
+    facts(rows)
 
 
 def cost_rows(costs: Costs) -> dict[str, str]:
@@ -94,12 +88,6 @@ def cost_rows(costs: Costs) -> dict[str, str]:
         "Cost": f"{money(costs.total, currency)}" + f" ({said})" * bool(said),
         "Cap": money(costs.cap, currency),
     }
-
-
-def fact_table(rows: Mapping[str, str]) -> None:
-    """Names and what they are, one below the other."""
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())
-    st.html(f"{_FACTS}<dl class='mesoface-facts'>{cells}</dl>")
 
 
 def _pictures(folder: StudyFolder) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from dashboard.charts.look import Look, draw, look_of
 from dashboard.studies import listing
+from dashboard.studies.facts import figures
 from dashboard.studies.listing import Listed, duration, spent
 from dashboard.trouble import told
 from study.contract import PHOTOGRAPH
@@ -82,20 +83,17 @@ def _numbers(one: Listed, way: Way) -> None:
     assert status is not None
     done, places = one.places
     left = way.steps[0][1] - way.steps[-1][1] - status.slots.get("leased", 0)
-    with st.container(horizontal=True):
-        st.metric("Places done", f"{done} of {places}", border=True, width="content")
-        st.metric("At work", status.slots.get("leased", 0), border=True, width="content")
-        st.metric("Free", status.slots.get("free", 0), border=True, width="content")
-        st.metric(
-            "Left before the end",
-            max(0, left),
-            border=True,
-            width="content",
-            help="Gave up, fell silent, or a screen that won't do.",
-        )
-        st.metric("Answers", f"{status.answers:,}", border=True, width="content")
-        st.metric("Time left", duration(one.seconds_left), border=True, width="content")
-        st.metric("Set aside / cap", spent(one), border=True, width="content")
+    figures(
+        {
+            "Places done": f"{done} of {places}",
+            "At work": str(status.slots.get("leased", 0)),
+            "Free": str(status.slots.get("free", 0)),
+            "Left before the end": str(max(0, left)),
+            "Answers": f"{status.answers:,}",
+            "Time left": duration(one.seconds_left),
+            "Set aside / cap": spent(one),
+        }
+    )
 
 
 def _steps(way: Way, look: Look) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import time
 
 import pandas as pd
 import streamlit as st
@@ -25,14 +26,29 @@ SHOWN = ("all", "to decide", "with a reason", "not used", "not paid")
 _TURN = "sessions table"
 
 
-@st.cache_data(max_entries=16, show_spinner="Reading the sessions …")
-def _review_at(address: str, name: str, marks: tuple[int, ...], _engine: Engine) -> Review:
-    return review(_engine, name)
+# Of a study that many answer at this moment a review is kept for so many times what it took: it would be old at once.
+_KEPT_TIMES = 10
+_SEEN = 4  # which of the marks says when a rater was last seen
+_reviews: dict[tuple[str, str], tuple[float, tuple[int, ...], Review]] = {}
 
 
 def review_of(engine: Engine, name: str) -> Review:
-    """The review of the study ``name`` as it stands."""
-    return _review_at(str(engine.url), name, marks_of(engine, name), engine)
+    """The review of the study ``name`` as it stands; of one with many answers at this moment, as it stood just now."""
+    key, marks = (str(engine.url), name), marks_of(engine, name)
+    known = _reviews.get(key)
+    if known is not None:
+        until, then, found = known
+        if then == marks or (time.monotonic() < until and _without_seen(then) == _without_seen(marks)):
+            return found
+    begun = time.monotonic()
+    with st.spinner("Reading the sessions …"):
+        found = review(engine, name)
+    _reviews[key] = (time.monotonic() + _KEPT_TIMES * (time.monotonic() - begun), marks, found)
+    return found
+
+
+def _without_seen(marks: tuple[int, ...]) -> tuple[int, ...]:
+    return marks[:_SEEN] + marks[_SEEN + 1 :]
 
 
 def quality(engine: Engine, one: Listed) -> None:

@@ -10,10 +10,11 @@ from dashboard.access import may_change, why_not
 from dashboard.address import say
 from dashboard.studies import background
 from dashboard.studies.changes import ask_launch, ask_state, launching_key
+from dashboard.studies.facts import facts, figures
 from dashboard.studies.going import link_to
 from dashboard.studies.hosting_view import hosting
 from dashboard.studies.listing import Listed, duration, spent
-from dashboard.studies.preparing import fact_table, preparation
+from dashboard.studies.preparing import preparation
 from dashboard.trouble import told
 from dashboard.wording import plain
 from recon.errors import InputError
@@ -52,13 +53,11 @@ def show_study(engine: Engine | None, one: Listed) -> None:
 
 def _facts(one: Listed) -> None:
     done, places = one.places
-    with st.container(horizontal=True, key="study facts"):
-        st.metric("Places done", f"{done} of {places}", border=True, width="content")
-        if one.status is not None:
-            st.metric("At work now", one.status.slots.get("leased", 0), border=True, width="content")
-            st.metric("Answers", f"{one.status.answers:,}", border=True, width="content")
-            st.metric("Time left", duration(one.seconds_left), border=True, width="content")
-        st.metric("Set aside / cap", spent(one) or "–", border=True, width="content")
+    numbers = {"Places done": f"{done} of {places}"}
+    if one.status is not None:
+        numbers |= {"At work now": str(one.status.slots.get("leased", 0)), "Answers": f"{one.status.answers:,}"}
+        numbers |= {"Time left": duration(one.seconds_left)}
+    figures({**numbers, "Set aside / cap": spent(one) or "–"})
 
 
 def _buttons(engine: Engine | None, one: Listed) -> None:
@@ -109,7 +108,7 @@ def _file(engine: Engine | None, one: Listed) -> None:
             rows["Posting"] = f"{state}, {places} places" + f", {url}" * bool(url)
         if one.status.postings and one.provider != "local":
             rows["Money"] = "real" if posted_live(engine, one.name) else "none: a sandbox or a draft"
-    fact_table({name: value for name, value in rows.items() if value})
+    facts({name: value for name, value in rows.items() if value})
     with st.expander("study.yaml"):
         st.code(_yaml(one), language="yaml", height=420)
 
