@@ -28,6 +28,9 @@ def show() -> None:
             run = chosen_run()
             if run is None:
                 return
+            if not (run.methods and run.protocols and run.subjects):
+                st.info("This run has no results yet: run the same 'mesoface run' again, and they appear here.")
+                return
             chosen = filters.choose(run, chosen_protocol(run))
         look = look_of(run.methods)
         _draw(filters.part(_PARTS), chosen, look)

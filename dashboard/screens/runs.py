@@ -32,6 +32,9 @@ def show() -> None:
             run = chosen_run("Run in depth")
             if run is None:
                 return
+            if not (run.methods and run.protocols and run.subjects):
+                st.info("This run has no results yet: run the same 'mesoface run' again, and they appear here.")
+                return
             chosen = part(_PARTS)
             protocol = chosen_protocol(run) if chosen in ("timings", "texture") else ""
         _draw(chosen, run, protocol)

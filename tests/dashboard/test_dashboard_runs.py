@@ -141,6 +141,12 @@ def test_settings_of_two_runs_are_compared(folder: RunFolder) -> None:
     assert "seed" in said and ">7<" in said and ">size<" not in said
 
 
+def test_run_that_has_hardly_begun_is_a_sentence(folder: RunFolder) -> None:
+    write_json(folder.path.parent / "begun" / "run.json", {"format": 1})
+    page = _open(run="begun")
+    assert "has no results yet" in page.info[0].value and not page.error
+
+
 @pytest.fixture
 def database(folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A texture database of two people in a cache of its own, one of them under terms that nobody knows."""
