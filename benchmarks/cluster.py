@@ -6,7 +6,7 @@ The first half sends tasks that do nothing through the very path of a run: Dask'
 processes of their own, the check of every worker, session file and reports included. The second half takes the
 durations that a run measured (its ``timings.json``) and lets workers, stragglers and failures be drawn:
 
-    start of a task = max(worker free, scheduler free), and the scheduler's processor is busy for the overhead of a task;
+    start of a task = max(worker free, scheduler free), and every task occupies the scheduler;
     a straggler takes several times as long, a slow worker does so always;
     a worker fails after an exponential time: what it was doing is lost and goes to the end of the queue.
 
@@ -95,8 +95,8 @@ def measure(tasks: int, workers: int) -> float:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"{tasks} tasks that do nothing, {workers} workers: {seconds:.1f} s, {1e3 * seconds / tasks:.2f} ms a task, "
-        f"{tasks / seconds:.0f} tasks a second; client and scheduler {1e3 * spent / tasks:.2f} ms a task of a processor, "
-        f"peak memory {memory:.2f} GB"
+        f"{tasks / seconds:.0f} tasks a second; client and scheduler take {1e3 * spent / tasks:.2f} ms of a processor "
+        f"a task, and {memory:.2f} GB"
     )
     return spent / tasks
 

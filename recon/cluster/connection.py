@@ -75,20 +75,25 @@ def _started(workers: int) -> Iterator[Any]:
     """A scheduler in this process and workers as processes of their own, all on this machine."""
     import logging
 
+    import dask
     import torch
     from distributed import LocalCluster
 
-    with LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        # The system decides when memory runs out, as for worker processes without a cluster.
-        memory_limit=0,
-        resources={"GPU": 1} if torch.cuda.is_available() else None,
-        silence_logs=logging.CRITICAL,
-    ) as cluster:
+    # No second task waits at a worker: when it dies, only the task that it was at is under suspicion.
+    with (
+        dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            # The system decides when memory runs out, as for worker processes without a cluster.
+            memory_limit=0,
+            resources={"GPU": 1} if torch.cuda.is_available() else None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+    ):
         yield cluster
 
 

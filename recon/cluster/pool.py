@@ -130,7 +130,11 @@ class DaskCluster:
 
     def _results(self, tasks: Sequence[Any], name: str) -> Iterator[Event]:
         assert self._needs is not None
-        resources = self._required(self._needs.device)
+        required = self._required(self._needs.device)
+        # Tasks that may go anywhere wait at the scheduler. Those bound to a resource are all dealt out at once, and the
+        # death of a worker is held against each task that it would have had later.
+        bound = not all(_offers(worker, required) for worker in self._workers().values())
+        resources = required if bound else {}
         futures: list[Future[Any]] = self.client.map(
             work_on,
             [name] * len(tasks),
@@ -186,8 +190,8 @@ class DaskCluster:
             last = getattr(error.last_worker, "address", "unknown")
             return Died(
                 None,
-                f"the worker ended in the middle {error.allowed_failures + 1} times, last {last}, most likely for want "
-                "of memory: give workers more, or run fewer on a machine",
+                f"the worker ended in the middle, attempt {error.allowed_failures + 1} of as many, last {last}; most "
+                "likely for want of memory: give workers more, or run fewer on a machine",
             )
         except (CancelledError, asyncio.CancelledError):
             raise self._gone() from None
@@ -291,7 +295,7 @@ class DaskCluster:
                 if keys:
                     reason = "it was retired" if what.get("expected") else "its process ended or its network failed"
                     self._note(event="lost", worker=what["worker"], reason=reason, tasks=keys)
-                    self.say(f"worker {what['worker']} was lost ({reason}): {len(keys)} tasks go to others.")
+                    self.say(f"worker {what['worker']} was lost ({reason}): tasks that others get: {len(keys)}.")
 
         self._guarded(lambda: self.client.subscribe_topic("all", lost))
         try:

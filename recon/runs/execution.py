@@ -300,7 +300,11 @@ def _work_off(plan: Plan, tasks: list[SubjectTask], folder: RunFolder, progress:
             outcomes[event.content.key] = event.content
         elif isinstance(event, Died):
             for key in event.task.result_keys():
-                if key not in outcomes and folder.finished(key) is None:
+                if key in outcomes:
+                    continue
+                if folder.finished(key) is not None:  # a cluster's worker reports when a task is done, this one never
+                    outcomes[key] = Outcome(key, "made")
+                else:
                     outcomes[key] = write_failure(folder, key, "WorkerDied", event.reason)
         progress("reconstructing", len(outcomes), total)
     return list(outcomes.values())

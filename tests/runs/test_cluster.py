@@ -21,7 +21,7 @@ import run_fakes
 from run_programs import CHECKOUT, contents, results
 
 from recon.cluster import on_cluster
-from recon.cluster.facts import difference, facts, session_file
+from recon.cluster.facts import difference, facts, programs, session_file
 from recon.data.protocols import parse_protocols
 from recon.errors import ClusterError, UsageError
 from recon.runs import RunConfig, Summary, execute
@@ -40,6 +40,7 @@ def silent(stage: str, done: int, total: int) -> None:
 @pytest.fixture
 def asked(people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     """Two methods, three protocols, three people, on stand-ins, into ``tmp_path/run``."""
+    programs.cache_clear()  # the source may have been edited since an earlier test
     run_fakes.install(monkeypatch.setattr)
     return RunConfig(
         out=tmp_path / "run",
@@ -144,6 +145,20 @@ def test_a_killed_worker_costs_nothing(asked: RunConfig, undisturbed: dict[str, 
     lost = [json.loads(line) for line in (asked.out / ".cluster.jsonl").read_text().splitlines()]
     assert [one["event"] for one in lost] == ["lost"] and lost[0]["tasks"]
     assert not (asked.out / ".cluster.session").exists()
+
+
+def test_a_task_that_kills_its_workers_is_given_up(asked: RunConfig) -> None:
+    import dask
+
+    settings = {"distributed.worker.preload": [str(run_fakes.FILE)], "distributed.scheduler.allowed-failures": 0}
+    with dask.config.set(settings):
+        summary = run(replace(asked, methods=("quick", "dying"), protocols=parse_protocols("identity")), "local:1")
+    (failed,) = summary.failed
+    assert (failed.key.method, failed.key.subject, failed.kind) == ("dying", "b", "WorkerDied")
+    assert "memory" in failed.message
+    assert len(summary.made) == 5, "what the worker had made before it died counts"
+    log = [json.loads(line)["event"] for line in (asked.out / ".cluster.jsonl").read_text().splitlines()]
+    assert sorted(log) == ["gave up", "lost"]
 
 
 def test_a_killed_scheduler_costs_nothing_and_the_run_goes_on(

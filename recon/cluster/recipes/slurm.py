@@ -19,12 +19,14 @@ import argparse
 import os
 import signal
 
+import dask
 from dask_jobqueue import SLURMCluster
 
 
 def main() -> None:
     """Starts the cluster and waits."""
     asked = arguments()
+    dask.config.set({"distributed.scheduler.worker-saturation": 1.0})  # no second task waits at a worker
     with make_cluster(asked) as cluster:
         cluster.adapt(minimum=asked.workers, maximum=asked.workers)  # jobs that end are replaced
         print(cluster.scheduler_address, flush=True)
