@@ -18,7 +18,7 @@ from dashboard.viewer.filters import choice, chosen_beside, chosen_order, filter
 from dashboard.viewer.matrix import known_views, matrix
 from dashboard.viewer.orders import DISPUTED, ID, Yardstick, arranged, metrics_of, region_first, yardstick
 from dashboard.viewer.particulars import particulars
-from dashboard.viewer.verdicts import disputes
+from dashboard.viewer.verdicts import disputes, rated_by_people
 from dashboard.wording import plain
 from metrics.breakdown import attributes_of
 from metrics.value_table import ValueTable
@@ -46,12 +46,15 @@ def _draw() -> None:
                       views.__getitem__, width=155)  # fmt: skip
         blind = text("blind")
         measured = _chosen_metric(table, protocol) if table is not None else None
-        disputed = _disputes(run, protocol)
-        by = "raters most divided first" if disputed else "methods farthest apart first"
+        # Reading all answers takes long: it waits until somebody asks for this order.
+        wanted = text("order") == DISPUTED
+        disputed = _disputes(run, protocol) if wanted else {}
+        divided = bool(disputed) if wanted else _has_raters(run, protocol)
+        by = "raters most divided first" if divided else "methods farthest apart first"
         order = chosen_order(run.methods, by, names_hidden=bool(blind))
         subjects, said = filtered(run, _attributes(run.name, run.stamp, run, table) if table else {}, measured)
         _blind_switch(blind)
-    shown = arranged(subjects, order, measured, disputed if order == DISPUTED else {})
+    shown = arranged(subjects, order, measured, disputed)
     asked = Asked(run, protocol, view, shown_methods(run), measured, tuple(shown), order, blind)
     if problem:
         st.caption(plain(problem))
@@ -113,6 +116,14 @@ def _disputes(run: Run, protocol: str) -> dict[str, float]:
         return disputes(run, protocol, address(), readable())
     except MesofaceError:  # the page Studies says what is wrong with the database
         return {}
+
+
+def _has_raters(run: Run, protocol: str) -> bool:
+    """Whether people have answered to pictures of the run."""
+    try:
+        return rated_by_people(run, protocol, address(), readable())
+    except MesofaceError:  # the page Studies says what is wrong with the database
+        return False
 
 
 def _blind_switch(blind: str) -> None:

@@ -4,6 +4,7 @@ const LOOKS = [
   ["pictures", "Pictures"], ["swipe", "Swipe"], ["difference", "Difference"], ["flip", "FLIP"], ["albedo", "Albedo"],
   ["head", "Head"],
 ]
+const CAPTION = 30
 const FLICKER_MILLISECONDS = 420 // below three flashes a second
 const MASKS = [["dim", "dimmed outside the mask"], ["outline", "outline of the mask"], ["none", "without the mask"]]
 
@@ -61,8 +62,8 @@ class Beside {
     const box = this.place.children[2]
     const top = Math.min(420, Math.max(160, box.getBoundingClientRect().top))
     const rows = box.children.length / (Number(box.style.getPropertyValue("--columns")) || box.children.length)
-    const room = (innerHeight - top - 24) / Math.ceil(rows) - 26
-    this.place.style.setProperty("--room", `${Math.max(300, Math.round(room))}px`)
+    const room = (innerHeight - top - 24) / Math.ceil(rows) - CAPTION
+    this.place.style.setProperty("--room", `${Math.max(220, Math.round(room))}px`)
   }
 
   /** The pictures of those who come before and after, while there is nothing else to do. */
@@ -381,12 +382,13 @@ function shape(data) {
 /** How many columns make the pictures largest in the room that a screen has. */
 function columnsFor(count, frame, width) {
   if (width < 600) return Math.min(2, count)
-  const room = Math.max(420, innerHeight - 300)
+  const room = Math.max(420, innerHeight - 290)
   let [best, widest] = [1, 0]
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns)
-    const size = Math.min(width / columns, (room / rows) * (frame[0] / frame[1]))
-    if (size > widest * 1.02) [best, widest] = [columns, size]
+    const size = Math.min(width / columns - 8, (room / rows - CAPTION) * (frame[0] / frame[1]))
+    // Of equally large ones the flatter arrangement: more of the page is seen below it.
+    if (size > widest * 0.97) [best, widest] = [columns, Math.max(size, widest)]
   }
   return best
 }

@@ -63,14 +63,14 @@ function headCell(host, column, go) {
 }
 
 function bodyRow(row, data, width, go) {
-  const height = Math.round((width * row.frame[1]) / row.frame[0])
-  const shape = { width, height, sizes: `${width}px` }
+  const high = (frame) => Math.round((width * frame[1]) / frame[0])
   const cell = (one, name, href, changes, ...caption) => make("td", {},
     linked(href, () => go(changes), { class: "cell", tabindex: "-1", "data-subject": row.subject,
                                       "aria-label": `${name}, subject ${row.subject}` },
       one.src
-        ? picture({ loading: "lazy", src: one.src, srcset: widths(one.src), alt: "", ...shape }, name)
-        : make("span", { class: "missing", style: { width: `${width}px`, "min-height": `${Math.min(height, width)}px` } },
+        ? picture({ loading: "lazy", src: one.src, srcset: widths(one.src), alt: "", width,
+                    height: high(one.frame ?? row.frame), sizes: `${width}px` }, name)
+        : make("span", { class: "missing", style: { width: `${width}px`, "min-height": `${Math.min(high(row.frame), width)}px` } },
           one.missing),
       caption.some(Boolean) ? make("span", { class: "caption" }, ...caption) : null))
   return make("tr", {},

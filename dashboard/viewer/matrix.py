@@ -101,7 +101,9 @@ def _row(asked: Asked, subject: str) -> dict[str, Any]:
         "href": asked.here(subject=subject),
         "go": {"subject": subject},
         "frame": frame_of_view(asked, subject, there),
-        "photograph": {"src": photograph.address(SMALL)} if there else {"missing": why_missing(asked.run, photograph)},
+        "photograph": {"src": photograph.address(SMALL), "frame": there}
+        if there
+        else {"missing": why_missing(asked.run, photograph)},
         "cells": cells,
     }
 

@@ -135,6 +135,12 @@ def _split(share: float) -> float:
     return 4 * share * (1 - share)
 
 
+def rated_by_people(run: Run, protocol: str, address: str, engine: Engine | None) -> bool:
+    """Whether a study of people, not of models, has answers to pictures of ``run``."""
+    name = run.folder.path.resolve().name
+    return engine is not None and any(not one.simulated for one in studies_of(address, name, protocol, engine))
+
+
 def disputes(run: Run, protocol: str, address: str, engine: Engine | None) -> dict[str, float]:
     """How divided raters of people's studies were over each subject: the mean over its pictures, weighted by answers.
 

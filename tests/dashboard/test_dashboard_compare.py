@@ -227,6 +227,8 @@ def test_verdicts_are_counted_by_method_and_models_stay_apart(made: RunFolder, t
     # Agreement on alpha, and one of four against three on beta: 4 · ¼ · ¾ over two pictures alike.
     assert verdicts.disputes(runs()["first"], "identity", address, engine) == {"s1": pytest.approx(0.75 / 2)}
     assert verdicts.disputes(runs()["first"], "identity", address, None) == {}
+    assert verdicts.rated_by_people(runs()["first"], "identity", address, engine)
+    assert not verdicts.rated_by_people(runs()["first"], "blur:8", address, engine)
     models = verdicts.verdicts_of(address, "models", 10, True, "first", "identity", engine)
     assert models.set_index("method")["answers"].to_dict() == {"alpha": 5, "beta": 5}
 
