@@ -51,7 +51,7 @@ def kept_choice(
     The address comes first; where it says nothing, on a page that was just opened, what this visitor chose last; then
     ``default``. On a page that is open already, an address that says nothing means the default: it was gone back to.
     """
-    kept = st.session_state.get(_KEPT + name) if just_opened() else None
+    kept = str(st.session_state.get(_KEPT + name, "")) if just_opened() else ""
     choice = one_of(name, options, kept if kept in options else default)
     st.session_state[_KEPT + name] = choice
     if choice != default:

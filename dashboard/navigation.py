@@ -57,8 +57,8 @@ def _shown(name: str) -> Callable[[], None]:
 
 
 def _strangers() -> None:
-    st.set_page_config(page_title="Log in · mesoface", layout="centered")
-    st.navigation([st.Page(lambda: None, title="Log in")], position="hidden").run()
+    st.navigation(pages(), position="hidden")  # so that the address is known, though its page is not shown
+    st.set_page_config(page_title="Log in · mesoface", layout="wide")
     door = current().door
     if door.passwords is not None:
         st.title("You are logged out")

@@ -45,7 +45,7 @@ def configuration(door: Door, secrets: Path | None = None) -> dict[str, object]:
         "logger.level": "warning",
         "logger.hideWelcomeMessage": True,
         "runner.magicEnabled": False,
-        # A full collection after every run of the script takes longer than the run: our tables are millions of objects.
+        # A full collection after every run of the script takes longer than the run; dashboard.warming does it instead.
         "runner.postScriptGC": False,
         **({"secrets.files": [str(secrets)]} if secrets else {}),
         **theme_options(),
@@ -77,7 +77,7 @@ def application(door: Door) -> App:
     from dashboard.pictures.routes import picture_routes
     from dashboard.studies.pictures import stimulus_routes
     from dashboard.trouble import tell
-    from dashboard.warming import warm_up
+    from dashboard.warming import start
 
     def on_script_error(error: Exception) -> bool:
         tell(error)
@@ -85,7 +85,7 @@ def application(door: Door) -> App:
 
     @asynccontextmanager
     async def lifespan(_app: App) -> AsyncIterator[None]:
-        warm_up()
+        start()
         yield
 
     return App(

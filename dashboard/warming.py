@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 
@@ -20,16 +21,27 @@ _log = logging.getLogger("mesoface.dashboard")
 
 # So many studies, the newest first, are counted before anybody asks.
 _STUDIES = 3
+# Garbage is collected so often, and not after every run of the script, which would wait for it.
+_SWEEP_SECONDS = 20
 
 
-def warm_up() -> threading.Thread:
-    """Start; the thread ends with the process at the latest."""
-    thread = threading.Thread(target=_warm, name="warm-up", daemon=True)
-    thread.start()
-    return thread
+def start() -> None:
+    """Warm up, then keep the memory tidy, in a thread that ends with the process."""
+    threading.Thread(target=_keep_warm, name="warm-up", daemon=True).start()
 
 
-def _warm() -> None:
+def _keep_warm() -> None:
+    warm_up()
+    # What stays for good need not be looked at by every collection of garbage.
+    gc.collect()
+    gc.freeze()
+    while True:
+        time.sleep(_SWEEP_SECONDS)
+        gc.collect()
+
+
+def warm_up() -> None:
+    """Load and read what the first visit will need; what goes wrong is left to that visit."""
     # Streamlit's caches look for a page to show their spinner in, and say so where there is none.
     logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
     for step in _steps():
@@ -39,9 +51,6 @@ def _warm() -> None:
             _log.info("not read before it is asked for: %s", error)
         except Exception:
             _log.exception("warming up failed")
-    # What stays for good need not be looked at by every collection of garbage.
-    gc.collect()
-    gc.freeze()
 
 
 def _steps() -> Iterator[Callable[[], object]]:

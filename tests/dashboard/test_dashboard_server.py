@@ -288,7 +288,7 @@ def test_the_newest_run_is_read_before_anybody_asks(two_runs: Path, monkeypatch:
 
     use(Settings(two_runs, f"sqlite:///{two_runs / 'none.sqlite'}", False, two_runs / "cache"))
     catalogue._found.clear()
-    warming.warm_up().join(120)
+    warming.warm_up()
     newest = next(iter(catalogue.runs().values()))
 
     def read_again(*_: object) -> None:
