@@ -158,7 +158,7 @@ def chosen_beside(run: Run, present: Sequence[str]) -> None:
         # Of too many the one that was chosen last comes in, and the first goes.
         say(beside=list(st.session_state[key])[-MOST_BESIDE:])
 
-    st.pills(
-        "Methods beside the photograph", run.methods, selection_mode="multi", key=key, on_change=take,
-        label_visibility="collapsed",
+    st.multiselect(
+        "Methods beside the photograph", run.methods, key=key, on_change=take, label_visibility="collapsed",
+        width=460, placeholder="methods beside the photograph: the first four",
     )  # fmt: skip
