@@ -45,7 +45,7 @@ def curves(
         scale=alt.Scale(type="log", nice=False) if log_x else alt.Scale(zero=False, nice=False),
     )
     y_scale = alt.Scale(type="log", nice=False) if log_y else alt.Scale(zero=False)
-    legend = alt.Legend(title=None, orient="top", symbolStrokeWidth=2.5)
+    legend = alt.Legend(title=None, orient="top", columns=3, symbolStrokeWidth=2.5)
     colour = alt.Color("name:N", scale=look.colour(names), legend=legend)
     tips = [alt.Tooltip("name:N", title=" "), alt.Tooltip("x:Q", title=across, format=".4~g"),
             alt.Tooltip("y:Q", title=up, format=".4~g")]  # fmt: skip

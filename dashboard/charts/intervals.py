@@ -95,7 +95,7 @@ def grouped_forest(rows: Sequence[Row], look: Look, axis: str) -> Chart | None:
     if data.empty:
         return None
     names, panels = list(dict.fromkeys(data["name"])), list(dict.fromkeys(data["panel"]))
-    legend = alt.Legend(title=None, orient="top")
+    legend = alt.Legend(title=None, orient="top", columns=3)
     colour = alt.Color("name:N", scale=look.colour(names), legend=legend)
     tips = ["panel:N", "name:N", alt.Tooltip("said:N", title="value [95 %]"), "n:Q"]
     side = alt.Axis(labelLimit=190, ticks=False, domain=False, labelFlush=False, labelFontSize=13, grid=True)

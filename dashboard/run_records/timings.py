@@ -109,7 +109,7 @@ def _chart(boxes: pd.DataFrame, look: Look) -> Chart:
     names = list(dict.fromkeys(boxes["method"]))
     stages = sorted(dict.fromkeys(boxes["stage"]), key=lambda s: _STAGES.index(s) if s in _STAGES else len(_STAGES))
     order = [_WORDS.get(name, name) for name in stages]
-    legend = alt.Legend(title=None, orient="top")
+    legend = alt.Legend(title=None, orient="top", columns=3)
     side = alt.Axis(labelLimit=160, ticks=False, domain=False, labelFlush=False, labelFontSize=13, grid=True)
     up = alt.Y("named:N", sort=order, title=None, scale=alt.Scale(padding=0.12), axis=side)
     offset, scale = alt.YOffset("method:N", sort=names), alt.Scale(type="log")
