@@ -79,15 +79,20 @@ def just_opened() -> bool:
 
 
 def _no_runs() -> None:
-    st.subheader("No runs yet")
-    st.markdown(
-        f"The folder *{plain(str(current().runs))}* holds no runs. A run reconstructs the people of a test set with "
-        "several methods and measures the results. Make one, and it appears here by itself:"
-    )
-    st.code("mesoface demo", language="bash")
-    st.caption("people that come with mesoface, in some minutes; no data of yours is needed")
-    st.code(
-        f"mesoface run --data folder=PHOTOGRAPHS --methods meso,pca,mirror --out {current().runs}/first",
-        language="bash",
-    )
-    st.caption("your own photographs, one a person; 'mesoface run --help' names all data sets and methods")
+    # A container of its own: pages call from within a row of choosers.
+    with st.container(width=760):
+        st.subheader("No runs yet")
+        st.markdown(
+            f"The folder *{plain(str(current().runs))}* holds no runs. A run reconstructs the people of a test set "
+            "with several methods and measures the results. Make one, and it appears here by itself."
+        )
+        for command, what in (
+            ("mesoface demo", "People that come with mesoface, in some minutes; no data of yours is needed."),
+            (
+                "mesoface run --data folder=PHOTOGRAPHS --database synthetic --methods meso,pca,mirror "
+                f"--out {current().runs}/first",
+                "Your own photographs, one a person; mesoface run --help names all data sets and methods.",
+            ),
+        ):
+            st.caption(plain(what))
+            st.code(command, language=None, wrap_lines=True)
