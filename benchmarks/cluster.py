@@ -161,7 +161,7 @@ def simulate(tasks: np.ndarray, workers: int, world: World, seed: int = 0) -> Ou
 
 def print_simulation(found: Mapping[str, np.ndarray], faces: int, world: World) -> None:
     """A table a way of cutting the work, and where it saturates."""
-    console = Console(width=110)
+    console = Console(width=120)
     people = len(found[KINDS[0]])
     for kind, measured in found.items():
         tasks = np.random.default_rng(1).choice(measured, round(len(measured) / people * faces))
