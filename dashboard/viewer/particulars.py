@@ -14,7 +14,6 @@ from dashboard.viewer.verdicts import Rated, of_subject, studies_of, verdicts_of
 from dashboard.wording import plain
 from metrics.value_table import ValueTable
 from recon.errors import MesofaceError
-from study.contract import PHOTOGRAPH
 
 
 def particulars(asked: Asked, table: ValueTable | None) -> None:
@@ -99,7 +98,7 @@ def _verdicts_of(asked: Asked, study: Rated, run: str, engine: Engine) -> bool:
         st.markdown(f"**{plain(study.name)}**{label}")
         st.caption(plain(sentence(error)))
         return True
-    own = of_subject(frame, asked.subject, (PHOTOGRAPH, *asked.beside))
+    own = of_subject(frame, asked.run, asked.protocol, asked.subject, asked.beside)
     if own.empty:
         return False
     st.markdown(f"**{plain(study.name)}**{label}")

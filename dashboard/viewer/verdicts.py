@@ -6,6 +6,7 @@ whose raters are models and which nobody reviews, all of them.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +16,9 @@ from sqlalchemy import Engine, func, select
 
 from dashboard.catalogue import Run
 from recon.errors import MesofaceError
+from recon.runs.folder import ResultKey
 from study.analysis.answers import choices_frame, rankings_frame, scores_frame, verdicts_frame
+from study.contract import PHOTOGRAPH
 from study.database import AssignmentRow, ResponseRow, StimulusRow, StudyRow, TrialRow
 from study.designs import DESIGNS
 from study.engine import reading
@@ -63,7 +66,8 @@ def studies_of(address: str, run: str, protocol: str, _engine: Engine) -> list[R
 def verdicts_of(
     address: str, name: str, answers: int, simulated: bool, run: str, protocol: str, _engine: Engine
 ) -> pd.DataFrame:
-    """What raters of the study ``name`` said of each subject's pictures: ``subject`` and :data:`COLUMNS`.
+    """What raters of the study ``name`` said of each subject's pictures: ``subject``, :data:`COLUMNS`, and the
+    ``result`` that raters saw, as stimuli say it.
 
     Raises:
         MesofaceError: no session of the study can be analysed, or its answers are not those of its design.
@@ -77,7 +81,10 @@ def verdicts_of(
     given = [one for one in data.answers() if set(one.trial.shown) <= known]
     frame = _FRAMES[page](given, stimuli)
     rows = {"real-or-fake": _real, "choice": _chosen, "ranking": _ranked, "scales": _scored}[page](frame)
-    return pd.DataFrame(rows, columns=["subject", *COLUMNS])
+    made = {(one.subject, one.condition): one.result for one in stimuli}
+    found = pd.DataFrame(rows, columns=["subject", *COLUMNS])
+    pairs = zip(found["subject"], found["method"], strict=True)
+    return found.assign(result=[made[subject, method] for subject, method in pairs])
 
 
 def _real(frame: pd.DataFrame) -> list[tuple[object, ...]]:
@@ -163,7 +170,18 @@ def disputes(run: Run, protocol: str, address: str, engine: Engine | None) -> di
     return {subject: total / n for subject, (total, n) in sums.items() if n}
 
 
-def of_subject(frame: pd.DataFrame, subject: str, conditions: Collection[str]) -> pd.DataFrame:
-    """The rows of ``subject`` whose method is among ``conditions``."""
-    own = frame[(frame["subject"] == subject) & frame["method"].isin(list(conditions))]
-    return own.drop(columns=["subject", "dispute"])
+def of_subject(frame: pd.DataFrame, run: Run, protocol: str, subject: str, methods: Collection[str]) -> pd.DataFrame:
+    """The rows of ``subject`` about ``methods`` and the photograph, as far as raters saw what the run holds now.
+
+    A result that was made anew since is another picture: what was said of the old one is left out.
+    """
+    now = {method: _record(run, ResultKey(method, protocol, subject)) for method in methods}
+    known = frame["method"].map(now)
+    same = (frame["method"] == PHOTOGRAPH) | (known == frame["result"])
+    return frame[(frame["subject"] == subject) & same].drop(columns=["subject", "dispute", "result"])
+
+
+def _record(run: Run, key: ResultKey) -> str:
+    """sha256 of ``result.json``, as stimuli say it; empty where there is no result."""
+    path = run.folder.result(key) / "result.json"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -26,7 +27,7 @@ from dashboard.viewer.orders import Yardstick, arranged, inside, metrics_of, ran
 from metrics import METRICS
 from metrics.comparison import Place
 from metrics.value_table import load_values
-from recon.runs.folder import RunFolder
+from recon.runs.folder import ResultKey, RunFolder
 from study.database import QaDecisionRow, ResponseRow, StimulusRow, TrialRow, now
 from study.engine import open_database, transaction, upgrade
 from study.quality.decisions import RULES
@@ -183,6 +184,9 @@ def _study(engine: Any, made: RunFolder, simulated: bool, label: str) -> None:
     def name(method: str) -> str:
         return method[0] * 64
 
+    def key(method: str) -> ResultKey:
+        return ResultKey(method, "identity", "s1")
+
     with transaction(engine) as session:
         study = study_rows.add_study(session, label, 5, design="single", simulated=simulated,
                                      specification={"design": "single"})  # fmt: skip
@@ -191,6 +195,7 @@ def _study(engine: Any, made: RunFolder, simulated: bool, label: str) -> None:
                 study_id=study.id, sha256=name(method), media_type="image/png", width=1, height=1,
                 composition="single", condition=method, subject="s1", run=made.path.name, protocol="identity",
                 view="fitted", licence="CC0",
+                result=hashlib.sha256((made.result(key(method)) / "result.json").read_bytes()).hexdigest(),
             ))  # fmt: skip
         for rater, slot in enumerate(study.slots):
             sitting = study_rows.add_assignment(session, study, slot, f"{rater}" * 64)
@@ -221,9 +226,13 @@ def test_verdicts_are_counted_by_method_and_models_stay_apart(made: RunFolder, t
     found = verdicts.studies_of(address, "first", "identity", engine)
     assert [(one.name, one.simulated, one.answers) for one in found] == [("people", False, 10), ("models", True, 10)]
     frame = verdicts.verdicts_of(address, "people", 10, False, "first", "identity", engine)
-    own = verdicts.of_subject(frame, "s1", ("alpha", "beta")).set_index("method")
+    run = runs()["first"]
+    own = verdicts.of_subject(frame, run, "identity", "s1", ("alpha", "beta")).set_index("method")
     assert own["verdict"].to_dict() == {"alpha": "4 of 4 said real", "beta": "1 of 4 said real"}
     assert "rater" not in own.columns and not own.astype(str).stack().str.contains("0000").any()
+    assert list(verdicts.of_subject(frame, run, "identity", "s1", ("beta",))["method"]) == ["beta"]
+    anew = frame.assign(result=frame["result"].where(frame["method"] == "beta", "0" * 64))
+    assert list(verdicts.of_subject(anew, run, "identity", "s1", ("alpha", "beta"))["method"]) == ["beta"]
     # Agreement on alpha, and one of four against three on beta: 4 · ¼ · ¾ over two pictures alike.
     assert verdicts.disputes(runs()["first"], "identity", address, engine) == {"s1": pytest.approx(0.75 / 2)}
     assert verdicts.disputes(runs()["first"], "identity", address, None) == {}
