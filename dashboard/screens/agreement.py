@@ -78,7 +78,7 @@ def _study(engine: Engine, run: Run, name: str, every: bool) -> None:
     assert folder is not None
     key = ("agreement", name, every, marks_of(engine, name), run.stamp)
     work = background.start(key, "Setting metrics beside people", lambda _: agreed(engine, name, folder.path, every))
-    if background.settled(work):
+    if background.settled(work, may_wait=True):
         _agreement(work.result, name)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 from sqlalchemy import Engine
 
+from dashboard.studies.folders import folder_of
 from dashboard.studies.pictures import stimulus_address
 from study.contract import Stimulus
 from study.progress import Answered, answers_of_session, stimuli_of
@@ -33,6 +34,9 @@ def show_answers(engine: Engine, study: str, session: int) -> None:
     times = [one.reaction_ms / 1000 for one in shown if one.reaction_ms is not None]
     if times:
         st.caption(f"{len(times)} answers, {min(times):.1f} to {max(times):.1f} s each")
+    if folder_of(study) is None:
+        st.caption("The study's folder is not here, so its pictures are not: name where studies lie with --studies.")
+        study = ""
     cards = "".join(_card(study, one, stimuli) for one in shown)
     scheme = "dark" if st.context.theme.type == "dark" else "light"
     style = f"<style>{_STYLE.read_text(encoding='utf-8')}</style>"
@@ -61,9 +65,9 @@ def _picture(study: str, sha256: str, stimuli: Mapping[str, Stimulus], chosen: b
     spoilt = ", spoilt" if known is not None and known.degraded else ""
     label = "unknown picture" if known is None else f"{known.condition}{spoilt} · {known.subject}"
     address, words = (escape(text, quote=True) for text in (stimulus_address(study, sha256, 160), label))
+    picture = f"<img loading='lazy' src='{address}' alt='{words}'>" if study else ""
     return (
-        f"<figure{' class=chosen' if chosen else ''}><img loading='lazy' src='{address}' alt='{words}'>"
-        f"<figcaption>{escape(before)}{words}</figcaption></figure>"
+        f"<figure{' class=chosen' if chosen else ''}>{picture}<figcaption>{escape(before)}{words}</figcaption></figure>"
     )
 
 

@@ -16,8 +16,9 @@ from typing import Any, Generic, TypeVar
 
 import streamlit as st
 
-from dashboard.trouble import tell
+from dashboard.trouble import sentence, tell
 from dashboard.wording import plain
+from recon.errors import InputError
 from recon.progress import Progress
 
 T = TypeVar("T")
@@ -107,10 +108,17 @@ def _do(work: Work[T], what: Callable[[Progress], T]) -> None:
         work._ended.set()
 
 
-def settled(work: Work[T]) -> bool:
-    """Whether ``work`` ended well; else the page shows its progress until its end, or why it failed."""
+def settled(work: Work[T], *, may_wait: bool = False) -> bool:
+    """Whether ``work`` ended well; else the page shows its progress until its end, or why it failed.
+
+    Args:
+        may_wait: bad input is no fault here, for example because answers are still to come.
+    """
     if work.running:
         _watch(work)
+        return False
+    if may_wait and isinstance(work.failure, InputError):
+        st.info(plain(sentence(work.failure)), icon=":material/hourglass_empty:")
         return False
     if work.failure is not None:
         tell(work.failure, work.title)

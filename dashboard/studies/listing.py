@@ -11,6 +11,7 @@ import streamlit as st
 from sqlalchemy import Engine
 
 from dashboard.studies.folders import StudyFolder, folder_of, folders
+from dashboard.studies_database import condition
 from study.costs import money
 from study.launching import Status, study_names, study_status
 from study.progress import way_of
@@ -27,18 +28,22 @@ class Listed:
         status: of the database; None for one that was not launched.
         folder: on this disk; None where it is not here.
         seconds_left: at the present pace, until all places are done; None where that cannot be said.
+        is_in_doubt: the database, which would know whether it was launched, cannot be read.
     """
 
     name: str
     status: Status | None
     folder: StudyFolder | None
     seconds_left: float | None = None
+    is_in_doubt: bool = False
 
     @property
     def state(self) -> str:
         """In a word."""
         if self.status is not None:
             return self.status.state
+        if self.is_in_doubt:
+            return "not known"
         return "cannot be read" if self.folder is not None and self.folder.problem else "not launched"
 
     @property
@@ -80,7 +85,9 @@ def listed(engine: Engine | None) -> dict[str, Listed]:
     known = _known.get(key)
     if known is None or time.monotonic() - known[0] > _FRESH_SECONDS:
         found = {} if engine is None else {name: _of_database(engine, name) for name in study_names(engine)}
-        found |= {name: Listed(name, None, one) for name, one in folders().items() if name not in found}
+        doubt = engine is None and condition().state not in ("absent", "empty")
+        files = {name: one for name, one in folders().items() if name not in found}
+        found |= {name: Listed(name, None, one, is_in_doubt=doubt) for name, one in files.items()}
         order = {"open": 0, "paused": 1, "draft": 2, "not launched": 2}
         rows = sorted(found.values(), key=lambda one: (order.get(one.state, 3), one.raters, one.name))
         known = _known[key] = (time.monotonic(), {one.name: one for one in rows})

@@ -70,7 +70,7 @@ def _ask(engine: Engine, name: str, due: Dues) -> None:
     if due.provider == "local":
         st.markdown(
             f"**{len(due.approve)}** raters of **{plain(name)}** get **{amount}** in all, from hand to hand: here they "
-            f"are only marked as paid. {len(due.reject)} are marked as rejected."
+            f"are only marked as paid. Marked as rejected: {len(due.reject)}."
         )
     else:
         kind = "real money" if live else "play money of the sandbox"

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from dashboard.access import may_change, why_not
 from dashboard.address import say, text
+from dashboard.settings import current
 from dashboard.studies import listing
 from dashboard.studies.answers_view import show_answers
 from dashboard.studies.changes import require_change
@@ -178,6 +179,12 @@ def _session(engine: Engine, one: Listed, chosen: Standing) -> None:
             show_answers(engine, one.name, judged.session)
 
 
+def decider() -> str:
+    """Who decides: who is logged in by name, else whose program this is."""
+    mail = st.user.to_dict().get("email") if current().door.oidc else ""
+    return str(mail or getpass.getuser())
+
+
 def _decide(engine: Engine, one: Listed, chosen: Standing) -> None:
     """A person's decision, which holds over the rules."""
     session = chosen.judgement.session
@@ -192,6 +199,6 @@ def _decide(engine: Engine, one: Listed, chosen: Standing) -> None:
                 require_change()
                 if not reason.strip():
                     raise UsageError("a decision of yours needs a reason: write it beside the button.")
-                decide_by_person(engine, one.name, session, pay=pay, use=use, reason=reason, by=getpass.getuser())
+                decide_by_person(engine, one.name, session, pay=pay, use=use, reason=reason, by=decider())
                 listing.look_again()
                 st.rerun()

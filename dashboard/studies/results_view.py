@@ -35,7 +35,7 @@ def results(engine: Engine, one: Listed) -> None:
 
     key = ("report", one.name, every, marks_of(engine, one.name))
     work = background.start(key, "Analysing the answers", analyse)
-    if background.settled(work):
+    if background.settled(work, may_wait=True):
         _show(work.result)
 
 

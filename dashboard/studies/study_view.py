@@ -41,7 +41,7 @@ def show_study(engine: Engine | None, one: Listed) -> None:
     _facts(one)
     _buttons(engine, one)
     _launching(one)
-    if one.status is None and one.folder is not None and one.folder.specification is not None:
+    if one.state == "not launched" and one.folder is not None and one.folder.specification is not None:
         with told("what comes before the launch"):
             preparation(one.folder)
     if engine is not None and one.status is not None and not one.status.simulated and one.status.state != "closed":
@@ -63,7 +63,7 @@ def _facts(one: Listed) -> None:
 def _buttons(engine: Engine | None, one: Listed) -> None:
     held, help_ = not may_change(), why_not() or None
     with st.container(horizontal=True, vertical_alignment="center"):
-        if one.status is None and one.folder is not None and one.folder.specification is not None:
+        if one.state == "not launched" and one.folder is not None and one.folder.specification is not None:
             unready = "Make the study database first." if engine is None else help_
             if st.button("Launch …", type="primary", disabled=held or engine is None, help=unready, key="ask launch"):
                 assert engine is not None

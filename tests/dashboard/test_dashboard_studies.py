@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
+from dashboard import studies_database
 from dashboard.catalogue import runs
 from dashboard.settings import Settings, use
 from dashboard.studies import background, listing
@@ -239,6 +240,19 @@ def test_an_empty_page_says_what_to_do_next(run: Any) -> None:
     assert not page.exception
     assert "no study database yet" in page.info[0].value
     assert any("No studies yet" in one.value for one in page.info)
+
+
+def test_without_its_database_no_study_is_called_unlaunched(run: Any, tmp_path: Path) -> None:
+    write_study("mine", _draft(run, "pairwise").text())
+    assert listing.listed(None)["mine"].state == "not launched"  # there is no database yet
+    (tmp_path / "studies.sqlite").write_bytes(b"no database" * 100)
+    use(Settings(tmp_path / "runs", f"sqlite:///{tmp_path / 'studies.sqlite'}", False, tmp_path / "cache"))
+    studies_database._believed.clear()
+    listing.look_again()
+    assert listing.listed(None)["mine"].state == "not known"
+    page = _page(study="mine")
+    assert not page.exception
+    assert not any("Launch" in one.label for one in page.button)
 
 
 def test_the_form_writes_the_file_that_it_shows(run: Any, tmp_path: Path) -> None:
