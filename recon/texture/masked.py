@@ -46,7 +46,7 @@ def masked_gaussian(
 
 def _normalisation(mask: NDArray[np.bool_], sigma: float, truncate: float) -> NDArray[np.float32]:
     """One over the share of the kernel that lies inside ``mask``; kept, since masks are filtered with many times."""
-    key = (hashlib.blake2b(np.ascontiguousarray(mask), digest_size=16).digest(), mask.shape, float(sigma), truncate)
+    key = (hashlib.blake2b(mask.tobytes(), digest_size=16).digest(), mask.shape, float(sigma), truncate)
     with _lock:
         kept = _normalisations.pop(key, None)
     if kept is None:
