@@ -46,7 +46,7 @@ def _numbers(asked: Asked, table: ValueTable | None) -> None:
             return
         columns = {name: st.column_config.TextColumn(name, alignment="right") for name in asked.beside}
         columns |= {"metric": st.column_config.TextColumn("metric", pinned=True, width="medium")}
-        st.dataframe(frame, hide_index=True, column_config=columns, height=min(420, 38 + 35 * len(frame)))
+        st.dataframe(frame, hide_index=True, column_config=columns, height=min(580, 38 + 35 * len(frame)))
         st.caption(
             f"In brackets the rank among all {len(table.entries)} methods for this one subject; equal values share it."
         )
