@@ -98,6 +98,8 @@ def settle(config: RunConfig, progress: Progress) -> Plan:
     folder = RunFolder(config.out)
     present = folder.read_config() if folder.config.is_file() else None
     config = _auto_as_before(config, present)
+    cluster = current_cluster()
+    config = replace(config, device=cluster.device(config.device) if cluster else resolve_device(config.device))
     methods = {name: load_method(name) for name in config.methods}
     parameters = {name: {**method.defaults, **config.parameters.get(name, {})} for name, method in methods.items()}
 
@@ -114,8 +116,6 @@ def settle(config: RunConfig, progress: Progress) -> Plan:
     model = load_face_model(config.face_model)
     tested = sorted({subject.id for subject in subjects} | set(present["subjects"] if present else ()))
     database = _database(config, test_set, tested, model, methods, progress)
-    cluster = current_cluster()
-    config = replace(config, device=cluster.device(config.device) if cluster else resolve_device(config.device))
     settings = {
         "data": test_set.name,
         "face_model": {"name": model.name, "version": model.version},

@@ -162,8 +162,9 @@ def test_a_task_that_kills_its_workers_is_given_up(asked: RunConfig) -> None:
 
 
 def test_a_killed_scheduler_costs_nothing_and_the_run_goes_on(
-    asked: RunConfig, undisturbed: dict[str, str], tmp_path: Path
+    asked: RunConfig, undisturbed: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("recon.cluster.connection.CONNECT_SECONDS", 5)  # a client looks so long for a lost scheduler
     with (
         scheduler(tmp_path) as (address, process),
         worker(address),
