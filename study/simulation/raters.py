@@ -101,9 +101,13 @@ class ModelRater:
         return 0.0 if stimulus.condition == PHOTOGRAPH else self._ability(stimulus)
 
     def _ability(self, stimulus: Stimulus) -> float:
-        if stimulus.condition not in self.population.abilities:
+        abilities = self.population.abilities
+        if stimulus.condition == PHOTOGRAPH and PHOTOGRAPH not in abilities:
+            # It does not compete, and stands beside its spoilt copy in gold trials: no rendering looks more real.
+            return max(abilities.values())
+        if stimulus.condition not in abilities:
             raise InputError(f"a trial shows '{stimulus.condition}', whose ability is not known: give it one.")
-        return self.population.abilities[stimulus.condition]
+        return abilities[stimulus.condition]
 
     def _by_lot(self, seen: Seen, random: np.random.Generator) -> dict[str, Any]:
         if self.page == "real-or-fake":

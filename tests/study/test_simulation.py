@@ -121,6 +121,15 @@ def test_pairs_are_preferred_as_thurstone_says(page: Any) -> None:
     assert abs(second - expected) < 4 * np.sqrt(expected * (1 - expected) / len(answers))
 
 
+@pytest.mark.parametrize(("page", "right"), [("choice", {"choice": 0}), ("ranking", {"order": [0, 1]})])
+def test_the_photograph_is_told_from_its_spoilt_copy_where_it_does_not_compete(page: Any, right: Any) -> None:
+    careful = Population(abilities=METHODS, lapses=0.0, careless=0.0)
+    seen = Seen(3, page, (stimulus(PHOTOGRAPH), stimulus(PHOTOGRAPH, degraded=True)))
+    assert all(one.answer(seen)[0] == right for one in raters(page, careful, 200))
+    with pytest.raises(InputError, match="'gamma', whose ability is not known"):
+        raters(page, careful, 1)[0].answer(Seen(3, page, (stimulus(PHOTOGRAPH), stimulus("gamma"))))
+
+
 def test_scores_have_the_mean_of_the_subject_model() -> None:
     population = Population(abilities={"alpha": 4.2}, lapses=0.0, careless=0.0, bias_deviation=0.5, inconsistency=0.8)
     seen = Seen(2, "scores", (stimulus("alpha"),))
