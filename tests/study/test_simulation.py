@@ -196,7 +196,7 @@ def test_fewer_people_than_the_study_says_are_not_rehearsed(tmp_path: Path) -> N
         block = asked.stimuli.model_copy(update={"people": people})
         wanted = asked.model_copy(update={"stimuli": block})
         if refused:
-            with pytest.raises(InputError, match="cannot be rehearsed: stimuli.people is 7, and the pictures show 6"):
+            with pytest.raises(InputError, match=r"cannot be rehearsed: stimuli\.people is 7, and the pictures show 6"):
                 plan_rehearsal(wanted, tmp_path, stimuli, Population())
         else:
             assert plan_rehearsal(wanted, tmp_path, stimuli, Population()).stimuli == stimuli
