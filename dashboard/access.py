@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard.passwords import Role
 from dashboard.settings import current
 from dashboard.visitors import role_by_cookies, role_by_mail
+from recon.errors import UsageError
 
 
 def role() -> Role | None:
@@ -27,4 +28,18 @@ def why_not() -> str:
     """A sentence for one who may not change anything; empty for one who may."""
     if current().read_only:
         return "This dashboard was started with --read-only: it changes nothing."
-    return "" if role() == "editor" else "You are a guest here: you can look at everything, and change nothing."
+    who = role()
+    if who is None:
+        return "You are logged out: log in again."
+    return "" if who == "editor" else "You are a guest here: you can look at everything, and change nothing."
+
+
+def require_change() -> None:
+    """Nothing where this visitor may change things. Asked at the moment of every change: a button that is greyed out
+    keeps nobody from sending its click, and a session may have ended since the page was drawn.
+
+    Raises:
+        UsageError: not so.
+    """
+    if not may_change():
+        raise UsageError(why_not())

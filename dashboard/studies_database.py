@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from dashboard.access import may_change, why_not
+from dashboard.access import may_change, require_change, why_not
 from dashboard.settings import current
 from dashboard.trouble import told
 from dashboard.wording import plain
@@ -105,6 +105,7 @@ def studies_database() -> Engine | None:
 def _offer(label: str) -> None:
     if st.button(label, disabled=not may_change(), help=why_not() or None, key="mend the study database"):
         with told("the study database"), st.spinner("Making the tables …"):
+            require_change()
             upgrade(engine())
             _believed.clear()
             st.rerun()

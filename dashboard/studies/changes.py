@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import streamlit as st
 from sqlalchemy import Engine
 
-from dashboard.access import may_change
+from dashboard.access import may_change, require_change
 from dashboard.studies import background, listing, servers
 from dashboard.studies.folders import StudyFolder, look_again
 from dashboard.trouble import told
 from dashboard.wording import plain
-from recon.errors import UsageError
 from recon.progress import Progress
 from study.costs import estimate, money
 from study.launching import Launched, close_study, launch_study, set_state
@@ -44,18 +43,6 @@ def ask_state(engine: Engine, name: str, wanted: str) -> None:
                 set_state(engine, name, wanted)
             listing.look_again()
             st.rerun()
-
-
-def require_change() -> None:
-    """Nothing where this visitor may change things; asked again at the moment of the change, whatever the page showed.
-
-    Raises:
-        UsageError: not so.
-    """
-    from dashboard.access import why_not
-
-    if not may_change():
-        raise UsageError(why_not())
 
 
 @dataclass(frozen=True)

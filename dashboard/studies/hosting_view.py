@@ -7,9 +7,8 @@ import io
 
 import streamlit as st
 
-from dashboard.access import may_change, why_not
+from dashboard.access import may_change, require_change, why_not
 from dashboard.studies import background, servers
-from dashboard.studies.changes import require_change
 from dashboard.studies.listing import Listed
 from recon.errors import UsageError
 from study.pseudonyms import secret_key

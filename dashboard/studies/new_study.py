@@ -6,12 +6,11 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.access import may_change, why_not
+from dashboard.access import may_change, require_change, why_not
 from dashboard.address import say
 from dashboard.catalogue import Run
 from dashboard.choosing import chosen_run, kept_choice
 from dashboard.studies import listing
-from dashboard.studies.changes import require_change
 from dashboard.studies.draft import (
     Draft,
     about,

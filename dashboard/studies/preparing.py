@@ -6,9 +6,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.access import may_change, why_not
+from dashboard.access import may_change, require_change, why_not
 from dashboard.studies import background, servers
-from dashboard.studies.changes import require_change
 from dashboard.studies.facts import facts
 from dashboard.studies.folders import StudyFolder, look_again
 from dashboard.trouble import told

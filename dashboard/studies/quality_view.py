@@ -9,12 +9,11 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import Engine
 
-from dashboard.access import may_change, why_not
+from dashboard.access import may_change, require_change, why_not
 from dashboard.address import say, text
 from dashboard.settings import current
 from dashboard.studies import listing
 from dashboard.studies.answers_view import show_answers
-from dashboard.studies.changes import require_change
 from dashboard.studies.listing import Listed
 from dashboard.studies.paying_view import paying
 from dashboard.trouble import told

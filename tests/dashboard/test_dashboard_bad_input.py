@@ -178,7 +178,7 @@ def test_a_picture_that_is_missing_or_broken_is_answered_without_a_defect(tmp_pa
     assert source is not None and client.get(wanted.address(160)).status_code == 200
     good = source.path.read_bytes()
     source.path.write_bytes(good[: len(good) // 2])
-    assert client.get(wanted.address(320)).status_code in (404, 422, 500)
+    assert client.get(wanted.address(320)).status_code == 422
     assert "Traceback" not in client.get(wanted.address(320)).text
     source.path.unlink()
     assert client.get(wanted.address(160)).status_code == 404
@@ -228,6 +228,18 @@ def test_an_older_database_is_brought_up_to_date_by_a_button(tmp_path: Path, ope
     page = opened(tmp_path / "runs", database=url)
     page.button(key="mend the study database").click()
     assert "database ready" in _said(page.run(timeout=120))
+
+
+@pytest.mark.usefixtures("newer_mesoface")
+def test_a_database_is_not_changed_for_one_who_may_not_whatever_the_page_showed(
+    tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.sqlite'}"
+    monkeypatch.setattr(studies_database, "may_change", lambda: True)  # as when the session ended since
+    page = opened(tmp_path / "runs", database=url, read_only=True)
+    page.button(key="mend the study database").click()
+    text = _said(page.run(timeout=120))
+    assert "changes nothing" in text and "of another mesoface" in text
 
 
 @pytest.mark.usefixtures("newer_mesoface")

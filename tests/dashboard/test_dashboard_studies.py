@@ -23,10 +23,11 @@ from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from dashboard import studies_database
+from dashboard.access import require_change
 from dashboard.catalogue import runs
 from dashboard.settings import Settings, use
 from dashboard.studies import background, listing
-from dashboard.studies.changes import amount_of, confirmed, require_change
+from dashboard.studies.changes import amount_of, confirmed
 from dashboard.studies.draft import Draft, conditions_for, name_for, people_for, ready, validated
 from dashboard.studies.folders import folder_of, folders, look_again, studies_folder, write_study
 from dashboard.studies.hosting_view import links_for
