@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard.charts.look import Chart, Look
+from dashboard.charts.drawing import Chart
+from dashboard.charts.look import Look
 
 Numbers = NDArray[np.float64]
 

@@ -12,7 +12,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from dashboard.charts.look import ROW, Chart, Look, names_axis
+from dashboard.charts.drawing import Chart
+from dashboard.charts.look import ROW, Look, names_axis
 from metrics.comparison import Standing
 from metrics.report.layout import decimals, heading, shown, shown_interval
 from metrics.rows import WHOLE_SET

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.look import Chart, Look
+from dashboard.charts.drawing import Chart
+from dashboard.charts.look import Look
 from metrics.comparison import Contrast, Estimate, Standing
 from metrics.report.layout import decimals, heading, shown, shown_interval, shown_p
 

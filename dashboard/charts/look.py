@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import altair as alt
 import streamlit as st
 
+from dashboard.charts.drawing import Chart, Drawing, drawing_of
 from metrics.report.palette import DASHES, HUES, MARKS, places_in_palette
-
-Chart = alt.LayerChart | alt.FacetChart
-"""What the modules here make."""
 
 _SHAPES = {"circle": "circle", "square": "square", "diamond": "diamond", "up": "triangle-up", "down": "triangle-down"}
 _GREY = ("#5c6670", "#a5afb8")
@@ -74,7 +71,7 @@ def look_of(methods: Sequence[str]) -> Look:
     return Look(tuple(methods), st.context.theme.type == "dark")
 
 
-def draw(chart: Chart, words: str, key: str, *, select: str = "") -> dict[str, Any] | None:
+def draw(chart: Chart | Drawing, words: str, key: str, *, select: str = "") -> dict[str, Any] | None:
     """Draw ``chart`` across its container; what was clicked, if something was.
 
     Args:
@@ -84,12 +81,12 @@ def draw(chart: Chart, words: str, key: str, *, select: str = "") -> dict[str, A
     Returns:
         The data of the first point that is selected.
     """
-    # Checking a chart against the schema takes most of the time of the page; tests draw every chart in a browser.
-    object.__setattr__(chart, "to_dict", partial(chart.to_dict, validate=False))
+    # Streamlit takes tables out of what it is given.
+    spec = dict((chart if isinstance(chart, Drawing) else drawing_of(chart)).spec)
     if not select:
-        st.altair_chart(chart, width="stretch", key=key, alt=words)
+        st.vega_lite_chart(spec, width="stretch", key=key, alt=words)
         return None
-    state = st.altair_chart(chart, width="stretch", key=key, alt=words, on_select="rerun", selection_mode=select)
+    state = st.vega_lite_chart(spec, width="stretch", key=key, alt=words, on_select="rerun", selection_mode=select)
     chosen = state["selection"].get(select) if state else None
     return dict(chosen[0]) if chosen else None
 

@@ -8,8 +8,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from dashboard.charts.drawing import Chart
 from dashboard.charts.intervals import difference_axis
-from dashboard.charts.look import Chart, Look
+from dashboard.charts.look import Look
 from metrics.comparison import Contrast, Standing
 from metrics.report.layout import decimals, shown, shown_interval
 from metrics.rows import WHOLE_SET

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard.address import one_of, say, some_of, text
 from dashboard.catalogue import Run
+from dashboard.charts.look import Look
 from dashboard.choosing import kept_choice
 from dashboard.values import comparison_of, values_of
 from dashboard.viewer.orders import label
@@ -40,6 +41,10 @@ class Chosen:
     def places(self) -> tuple[Place, ...]:
         """What can be looked at in depth."""
         return tuple(dict.fromkeys(standing.place for standing in self.comparison.standings))
+
+    def key(self, place: Place, look: Look, *more: object) -> tuple[object, ...]:
+        """All that a chart of ``place`` follows from, for :func:`dashboard.charts.drawing.kept`."""
+        return (str(self.run.folder.path), self.run.stamp, place, look, *more)
 
     def of(self, place: Place) -> Selection:
         """The selection of one place alone, across nothing but its metric."""

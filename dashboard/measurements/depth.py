@@ -7,6 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard.charts import distributions, intervals, people
+from dashboard.charts.drawing import Chart, kept
 from dashboard.charts.look import Look, draw
 from dashboard.measurements.chosen import Chosen, chosen_pair
 from dashboard.measurements.opening import open_people
@@ -26,7 +27,7 @@ def depth(chosen: Chosen, place: Place, look: Look) -> Comparison:
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("**Spread over people**")
-        chart = distributions.distributions(standings, look)
+        chart = kept(chosen.key(place, look, "spread"), lambda: distributions.distributions(standings, look))
         if chart is None:
             st.caption("This is a number of all people together: it has no spread.")
         else:
@@ -39,11 +40,7 @@ def depth(chosen: Chosen, place: Place, look: Look) -> Comparison:
                 open_people(chosen, place, str(clicked["subject"]), (str(clicked["method"]), partner))
     with right:
         st.markdown("**Every pair of methods**")
-        chart = (
-            intervals.forest(_rows(contrasts), look, intervals.difference_axis(contrasts[0]), zero=True)
-            if contrasts
-            else None
-        )
+        chart = kept(chosen.key(place, look, "pairs"), lambda: _forest(contrasts, look))
         if chart is None:
             st.caption("No two methods have values of the same people.")
         else:
@@ -59,8 +56,11 @@ def depth(chosen: Chosen, place: Place, look: Look) -> Comparison:
     return replace(comparison, standings=tuple(standings), contrasts=tuple(contrasts))
 
 
-def _rows(contrasts: list[Contrast]) -> list[intervals.Row]:
-    return [intervals.row_of_contrast(one) for one in contrasts]
+def _forest(contrasts: list[Contrast], look: Look) -> Chart | None:
+    if not contrasts:
+        return None
+    rows = [intervals.row_of_contrast(one) for one in contrasts]
+    return intervals.forest(rows, look, intervals.difference_axis(contrasts[0]), zero=True)
 
 
 def _pair(chosen: Chosen, place: Place, standings: list[Standing], contrasts: list[Contrast], look: Look) -> None:
@@ -77,7 +77,11 @@ def _pair(chosen: Chosen, place: Place, standings: list[Standing], contrasts: li
         return
     turned = as_pair(contrast, pair[0])
     st.markdown(_verdict(turned))
-    chart = people.differences(by_method[pair[0]], by_method[pair[1]], turned, look)
+    chart = kept(
+        chosen.key(place, look, "people", *pair),
+        lambda: people.differences(by_method[pair[0]], by_method[pair[1]], turned, look),
+    )
+    assert chart is not None
     clicked = draw(chart, _in_words(turned), f"people {place} {pair}", select=people.CLICK)
     st.caption("A dot is a person; the band is the mean with its interval. Click a dot to see the person side by side.")
     if clicked:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard.charts import intervals
+from dashboard.charts.drawing import kept
 from dashboard.charts.look import Look, draw
 from dashboard.grid import Cell, Head, grid
 from dashboard.measurements.chosen import Chosen
@@ -31,7 +32,8 @@ def groups(chosen: Chosen, place: Place, by: str, look: Look) -> Comparison:
     left, right = st.columns((3, 2), gap="medium")
     with left:
         st.markdown("**Means within each group**")
-        chart = intervals.grouped_forest(rows, look, f"mean {heading(place)}")
+        key, axis = chosen.key(place, look, "groups", by), f"mean {heading(place)}"
+        chart = kept(key, lambda: intervals.grouped_forest(rows, look, axis))
         if chart is None:
             st.caption("No person has a value of this metric, so there are no groups.")
         else:

@@ -14,7 +14,8 @@ import streamlit as st
 
 from dashboard.catalogue import Run
 from dashboard.charts.curves import Curve, curves
-from dashboard.charts.look import Chart, Look, draw
+from dashboard.charts.drawing import Chart
+from dashboard.charts.look import Look, draw
 from dashboard.choosing import kept_choice
 from dashboard.pictures.addresses import Picture
 from dashboard.run_records.faces import Faces, faces_of, picture_of

@@ -11,7 +11,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.catalogue import Run
-from dashboard.charts.look import Chart, Look, draw
+from dashboard.charts.drawing import Chart
+from dashboard.charts.look import Look, draw
 from dashboard.grid import Cell, Head, grid
 from recon.errors import MesofaceError
 from recon.runs.folder import ResultKey
