@@ -26,6 +26,7 @@ _PAGES = {"/", *(f"/{name}" for name in PAGES)}
 # What strangers need to log in; at a provider, that is done by Streamlit's own page, which shows nothing before.
 _OPEN = ("/login", "/logout", "/frame/")
 _OPEN_FOR_OIDC = ("/static/", "/_stcore/health", "/_stcore/host-config", "/_stcore/stream", "/auth/", "/oauth2callback")
+# What ends with a slash stands for all below it, anything else for itself alone.
 _KNOWN = ("/static/", "/_stcore/", "/media/", "/component/", "/pictures/", "/frame/", "/auth/", "/oauth2callback",
           "/login", "/logout", "/favicon.png", "/manifest.json")  # fmt: skip
 
@@ -63,7 +64,7 @@ class Guard:
         if (is_socket or method not in ("GET", "HEAD")) and origin is not None and urlsplit(origin).netloc != host:
             return PlainTextResponse("this request comes from a page of another site.", 403)
         path = connection.url.path
-        if not (path in _PAGES or path.startswith(_KNOWN)):
+        if not (path in _PAGES or _is_among(path, _KNOWN)):
             return not_found()
         if self.door.is_guarded and not self._is_open(path) and not role_by_cookies(self.door, connection.cookies):
             return self._to_login(path, connection.url.query)
@@ -81,15 +82,19 @@ class Guard:
         return name in LOOPBACK or self.door.host not in LOOPBACK
 
     def _is_open(self, path: str) -> bool:
-        if self.door.oidc and (path in _PAGES or path.startswith(_OPEN_FOR_OIDC)):
+        if self.door.oidc and (path in _PAGES or _is_among(path, _OPEN_FOR_OIDC)):
             return True
-        return path.startswith(_OPEN)
+        return _is_among(path, _OPEN)
 
     def _to_login(self, path: str, query: str) -> Response:
         if self.door.passwords is None or path not in _PAGES:
             return PlainTextResponse("log in first.", 401)
         wanted = f"{path}?{query}" if query else path
         return RedirectResponse(f"/login?next={quote(wanted, safe='/')}", 303, headers={"Cache-Control": "no-store"})
+
+
+def _is_among(path: str, places: tuple[str, ...]) -> bool:
+    return any(path.startswith(one) if one.endswith("/") else path == one for one in places)
 
 
 def _with_headers(send: Send) -> Send:

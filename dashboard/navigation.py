@@ -13,6 +13,7 @@ from dashboard.choosing import note_page
 from dashboard.document import wordmark
 from dashboard.settings import current
 from dashboard.trouble import told
+from dashboard.wording import plain
 
 _PAGES = (
     ("compare", "Compare", ":material/grid_view:"),
@@ -65,7 +66,8 @@ def _strangers() -> None:
         st.html('<a href="/login" target="_self">Log in again</a>')
     elif st.user.get("is_logged_in"):
         st.title("You are not invited")
-        st.write(f"This dashboard is for others than {st.user.get('email') or 'you'}. Ask who runs it.")
+        who = plain(str(st.user.get("email") or "you"))
+        st.write(f"This dashboard is for others than {who}. Ask who runs it.")
         st.button("Log out", on_click=st.logout)
     else:
         st.title("Runs, comparisons and studies")

@@ -27,12 +27,17 @@ def role_by_cookies(door: Door, cookies: Mapping[str, str]) -> Role | None:
 
 def role_by_mail(door: Door, person: Mapping[str, Any] | None) -> Role | None:
     """What somebody may do of whom the OpenID Connect provider said ``person``."""
-    if not person or not person.get("is_logged_in") or person.get("email_verified") is False:
+    if not person or not person.get("is_logged_in") or _is_denied(person.get("email_verified")):
         return None
     mail = str(person.get("email") or "").lower()
     if mail and _is_among(mail, door.editors):
         return "editor"
     return "guest" if not door.viewers or (mail and _is_among(mail, door.viewers)) else None
+
+
+def _is_denied(verified: object) -> bool:
+    """Whether the provider says that the address is not verified; some write the word. Some say nothing at all."""
+    return verified is False or str(verified).strip().lower() == "false"
 
 
 def _is_among(mail: str, people: tuple[str, ...]) -> bool:
