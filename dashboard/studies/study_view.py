@@ -85,6 +85,8 @@ def _launching(one: Listed) -> None:
     work = background.known(launching_key(one.name))
     if work is None or not background.settled(work):
         return
+    if not may_change():  # the codes are what raters prove their work with
+        return
     done = work.result
     background.forget(launching_key(one.name))  # it is said once
     gaps = f"; {done.gaps} could not be made" if done.gaps else ""
