@@ -26,7 +26,8 @@ def hosting(one: Listed) -> None:
         _running(one, running)
     else:
         _stopped(one)
-    if one.provider == "local":
+    # A link is an entry ticket, signed with our key: only for who may let people in.
+    if one.provider == "local" and may_change():
         _links(one, running.address if running is not None else "http://127.0.0.1:8000/")
 
 

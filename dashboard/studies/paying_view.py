@@ -11,6 +11,7 @@ from dashboard.studies.facts import facts
 from dashboard.studies.listing import Listed
 from dashboard.trouble import told
 from dashboard.wording import plain
+from recon.errors import UsageError
 from recon.progress import Progress
 from study.costs import money
 from study.progress import posted_live
@@ -86,14 +87,32 @@ def _ask(engine: Engine, name: str, due: Dues) -> None:
     ):
         with told("the payment"):
             require_change()
-            _start(engine, name, due.provider, live)
+            _start(engine, due, live)
             st.rerun()
 
 
-def _start(engine: Engine, name: str, provider: str, live: bool) -> None:
+def require_same(confirmed: Dues, now: Dues) -> None:
+    """Nothing where all that would be done ``now`` was ``confirmed``; what was done elsewhere meanwhile may be gone.
+
+    Raises:
+        UsageError: somebody else would be paid or rejected, too.
+    """
+    for kind in ("approve", "reject"):
+        then, today = ({one.session for one in getattr(each, kind)} for each in (confirmed, now))
+        if today - then or now.reward_cents != confirmed.reward_cents:
+            raise UsageError(
+                f"what is due in '{now.study}' changed after it was confirmed, so nothing was paid: look at it again, "
+                "then confirm it anew."
+            )
+
+
+def _start(engine: Engine, due: Dues, live: bool) -> None:
+    name = due.study
+
     def work(progress: Progress) -> Settled:
         try:
-            opened = PROVIDERS.get(provider)(ProviderSettings(live=live, engine=engine))
+            require_same(due, dues(engine, name))
+            opened = PROVIDERS.get(due.provider)(ProviderSettings(live=live, engine=engine))
             return settle(engine, opened, name, progress)
         finally:
             listing.look_again()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,15 @@ from dashboard.settings import Settings, use
 from dashboard.studies import background, listing
 from dashboard.studies.answers_view import said_of
 from dashboard.studies.folders import look_again
-from dashboard.studies.paying_view import _start, amount_due
+from dashboard.studies.paying_view import _start, amount_due, require_same
 from dashboard.studies.progress_view import tally_of
 from dashboard.studies.quality_view import frame_of, review_of, rows_of
+from recon.errors import UsageError
 from study.database import AssignmentRow, ParticipantRow, WorkerContactRow, now
 from study.engine import open_database, reading, transaction
-from study.quality.decisions import decide_by_person, decide_by_rules
+from study.quality.decisions import Decision, decide_by_person, decide_by_rules
 from study.quality.records import find_study
-from study.rewards import dues
+from study.rewards import Due, dues
 
 SHOW = """
 import streamlit as st
@@ -164,8 +166,9 @@ def test_paying_own_raters_marks_them_once(rehearsed: Rehearsed) -> None:
     page = _page(study="pairs", view="quality")
     assert not page.exception
     assert not next(one for one in page.button if one.label == "Mark as paid …").disabled
+    confirmed = dues(engine, "pairs")
     for _ in range(2):
-        _start(engine, "pairs", "local", False)
+        _start(engine, confirmed, False)
         work = background.known(("pay", "pairs"))
         assert work is not None and work._ended.wait(PATIENCE) and work.failure is None
     due = dues(engine, "pairs")
@@ -177,6 +180,18 @@ def test_paying_own_raters_marks_them_once(rehearsed: Rehearsed) -> None:
             .where(~ParticipantRow.simulated)
         ).all()
     assert states == ["approved", "approved"]
+
+
+def test_what_was_confirmed_is_paid_and_no_more(rehearsed: Rehearsed) -> None:
+    engine = open_database(rehearsed.database)
+    due = dues(engine, "pairs")
+    one, other = (Due(number, "", "", Decision(True, True, (), "rules", now())) for number in (1, 2))
+    shown = replace(due, approve=(one,), reject=())
+    require_same(shown, shown)
+    require_same(shown, replace(shown, approve=()))  # paid elsewhere meanwhile
+    for changed in ({"approve": (one, other)}, {"approve": (), "reject": (one,)}, {"reward_cents": 99}):
+        with pytest.raises(UsageError, match="nothing was paid"):
+            require_same(shown, replace(shown, **changed))
 
 
 def test_results_are_those_of_the_report(rehearsed: Rehearsed, start_dashboard: Any, visit: Callable[..., Any]) -> None:
