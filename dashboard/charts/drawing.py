@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import altair as alt
 import pandas as pd
@@ -45,6 +45,10 @@ def drawing_of(chart: Chart) -> Drawing:
     return Drawing({**spec, "datasets": tables})
 
 
+@overload
+def kept(key: Hashable, make: Callable[[], Chart]) -> Drawing: ...
+@overload
+def kept(key: Hashable, make: Callable[[], Chart | None]) -> Drawing | None: ...
 def kept(key: Hashable, make: Callable[[], Chart | None]) -> Drawing | None:
     """The drawing of what ``make`` makes, made by the first who asks.
 

@@ -81,7 +81,6 @@ def _pair(chosen: Chosen, place: Place, standings: list[Standing], contrasts: li
         chosen.key(place, look, "people", *pair),
         lambda: people.differences(by_method[pair[0]], by_method[pair[1]], turned, look),
     )
-    assert chart is not None
     clicked = draw(chart, _in_words(turned), f"people {place} {pair}", select=people.CLICK)
     st.caption("A dot is a person; the band is the mean with its interval. Click a dot to see the person side by side.")
     if clicked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import streamlit as st
@@ -14,10 +14,12 @@ from dashboard.studies.folders import StudyFolder, folder_of, folders
 from dashboard.studies_database import condition
 from study.costs import money
 from study.launching import Status, study_names, study_status
-from study.progress import way_of
+from study.progress import marks_of, way_of
 
 PEOPLE, MODELS = "people", "simulated"
 _FRESH_SECONDS = 2.0
+# Counting a hundred thousand answers takes long: it is done when answers came, and now and then because leases run out.
+_COUNTED_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Listed:
 
 
 _known: dict[str, tuple[float, dict[str, Listed]]] = {}
+_counted: dict[tuple[str, str], tuple[float, tuple[int, ...], Listed]] = {}
 
 
 def listed(engine: Engine | None) -> dict[str, Listed]:
@@ -97,14 +100,19 @@ def listed(engine: Engine | None) -> dict[str, Listed]:
 def look_again() -> None:
     """Forget what was listed: something was changed from here."""
     _known.clear()
+    _counted.clear()
 
 
 def _of_database(engine: Engine, name: str) -> Listed:
-    status = study_status(engine, name)
-    left = None
-    if status.state == "open":
-        left = way_of(engine, name).seconds_left(sum(status.slots.values()) - status.slots.get("done", 0))
-    return Listed(name, status, folder_of(name), left)
+    key, marks = (str(engine.url), name), marks_of(engine, name)
+    known = _counted.get(key)
+    if known is None or known[1] != marks or time.monotonic() - known[0] > _COUNTED_SECONDS:
+        status = study_status(engine, name)
+        left = None
+        if status.state == "open":
+            left = way_of(engine, name).seconds_left(sum(status.slots.values()) - status.slots.get("done", 0))
+        known = _counted[key] = (time.monotonic(), marks, Listed(name, status, None, left))
+    return replace(known[2], folder=folder_of(name))
 
 
 def duration(seconds: float | None) -> str:

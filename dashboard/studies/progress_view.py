@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 import altair as alt
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import Engine
 
+from dashboard.charts.drawing import Chart, kept
 from dashboard.charts.look import Look, draw, look_of
 from dashboard.studies import listing
 from dashboard.studies.facts import figures
@@ -22,6 +24,9 @@ EVERY_SECONDS = 5.0
 _HEIGHT = 230
 _MOST_TALLIES = 8
 
+Key = tuple[object, ...]
+"""All that a chart follows from: database, study, its marks, the look."""
+
 _tallies: dict[tuple[str, str, int], Tally] = {}
 _lock = threading.Lock()
 
@@ -33,23 +38,26 @@ def progress(engine: Engine, one: Listed) -> None:
 
 
 def _draw(engine: Engine, name: str, live: bool) -> None:
+    if role() is None:  # logged out since the page was drawn: the whole of it says so
+        st.rerun()
     one = listing.listed(engine)[name]
     with told("the progress"):
-        way = _way(engine, name)
-        tally = tally_of(engine, name)
+        state = (str(engine.url), name, marks_of(engine, name))
+        way = _way_at(*state, engine)
         _numbers(one, way)
         if not way.steps[0][1]:
             st.info("Nobody came yet. Numbers appear here by themselves.", icon=":material/hourglass_empty:")
             return
-        methods = [name for name in _conditions(engine, name) if name != PHOTOGRAPH]
-        look = look_of([*methods, PHOTOGRAPH])
+        counts = _counts_at(*state, engine)
+        look = look_of([*(name for name in sorted(counts.views) if name != PHOTOGRAPH), PHOTOGRAPH])
+        key = (*state, look)
         left, right = st.columns(2, gap="large")
         with left:
-            _steps(way, look)
-            _balance(tally, engine, name, look)
+            _steps(way, look, key)
+            _balance(counts, look, key)
         with right:
-            _reached(way, look)
-            _times(tally, look)
+            _reached(way, look, key)
+            _times(counts, look, key)
         if live:
             st.caption(f"Brought up to date every {EVERY_SECONDS:g} s.")
 
@@ -59,8 +67,27 @@ def _way_at(address: str, name: str, marks: tuple[int, ...], _engine: Engine) ->
     return way_of(_engine, name)
 
 
-def _way(engine: Engine, name: str) -> Way:
-    return _way_at(str(engine.url), name, marks_of(engine, name), engine)
+@dataclass(frozen=True)
+class Counts:
+    """What the answers of a study come to.
+
+    Attributes:
+        views: how often a picture of each condition was judged.
+        seconds: by trial, from 1: quarter, median and three quarters of the seconds that answers took, and how many.
+    """
+
+    views: dict[str, int]
+    seconds: tuple[tuple[int, float, float, float, int], ...]
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _counts_at(address: str, name: str, marks: tuple[int, ...], _engine: Engine) -> Counts:
+    tally = tally_of(_engine, name)
+    rows = []
+    for index, seconds in sorted(tally.seconds.items()):
+        low, middle, high = np.quantile(seconds, (0.25, 0.5, 0.75)).tolist()
+        rows.append((index + 1, low, middle, high, len(seconds)))
+    return Counts(tally.views(stimuli_of(_engine, name)), tuple(rows))
 
 
 def tally_of(engine: Engine, name: str) -> Tally:
@@ -72,10 +99,6 @@ def tally_of(engine: Engine, name: str) -> Tally:
         for old in list(_tallies)[: max(0, len(_tallies) - _MOST_TALLIES)]:
             del _tallies[old]
         return tally
-
-
-def _conditions(engine: Engine, name: str) -> list[str]:
-    return sorted({one.condition for one in stimuli_of(engine, name)})
 
 
 def _numbers(one: Listed, way: Way) -> None:
@@ -96,8 +119,13 @@ def _numbers(one: Listed, way: Way) -> None:
     )
 
 
-def _steps(way: Way, look: Look) -> None:
+def _steps(way: Way, look: Look, key: Key) -> None:
     st.markdown("##### Who came how far")
+    words = "; ".join(f"{step}: {count}" for step, count in way.steps)
+    draw(kept((*key, "steps"), lambda: _bars_of_steps(way, look)), words, "steps")
+
+
+def _bars_of_steps(way: Way, look: Look) -> Chart:
     frame = pd.DataFrame(way.steps, columns=["step", "sessions"])
     frame["share"] = frame["sessions"] / max(1, way.steps[0][1])
     frame["label"] = [f"{count} ({share:.0%})" for count, share in zip(frame["sessions"], frame["share"], strict=True)]
@@ -107,59 +135,70 @@ def _steps(way: Way, look: Look) -> None:
         tooltip=[alt.Tooltip("step:N"), alt.Tooltip("sessions:Q"), alt.Tooltip("share:Q", format=".0%")],
     )
     bars = base.mark_bar(color=look.grey, height=14)
-    words = base.mark_text(align="left", dx=4, color=look.ink).encode(text="label:N")
-    draw(bars + words, "; ".join(f"{step}: {count}" for step, count in way.steps), "steps")
+    return alt.layer(bars, base.mark_text(align="left", dx=4, color=look.ink).encode(text="label:N"))
 
 
 def _points(look: Look) -> alt.OverlayMarkDef:
     return alt.OverlayMarkDef(color=look.ink, size=25)
 
 
-def _reached(way: Way, look: Look) -> None:
+def _reached(way: Way, look: Look, key: Key) -> None:
     st.markdown("##### Sessions that answered each trial")
     if not way.begun:
         st.caption("Nobody has begun the trials.")
         return
+    last = int(way.reached[-1]) if len(way.reached) else 0
+    words = f"{last} of {way.begun} sessions that began answered the last trial"
+    draw(kept((*key, "reached"), lambda: _line_of_reached(way, look)), words, "reached")
+
+
+def _line_of_reached(way: Way, look: Look) -> Chart:
     frame = pd.DataFrame({"trial": np.arange(1, len(way.reached) + 1), "sessions": way.reached})
     frame["share"] = frame["sessions"] / way.begun
-    chart = alt.Chart(frame, height=_HEIGHT).mark_line(interpolate="step", color=look.ink, point=_points(look)).encode(
+    return alt.Chart(frame, height=_HEIGHT).mark_line(interpolate="step", color=look.ink, point=_points(look)).encode(
         x=alt.X("trial:Q", title="trial", axis=alt.Axis(tickMinStep=1, grid=False)),
         y=alt.Y("share:Q", title=f"of {way.begun} sessions", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%")),
         tooltip=[alt.Tooltip("trial:Q"), alt.Tooltip("sessions:Q"), alt.Tooltip("share:Q", format=".0%")],
     )  # fmt: skip
-    last = int(way.reached[-1]) if len(way.reached) else 0
-    draw(chart, f"{last} of {way.begun} sessions that began answered the last trial", "reached")
 
 
-def _balance(tally: Tally, engine: Engine, name: str, look: Look) -> None:
+def _balance(counts: Counts, look: Look, key: Key) -> None:
     st.markdown("##### Pictures judged, by condition")
-    views = tally.views(stimuli_of(engine, name))
-    names = [one for one in views if views[one]]
-    if not names:
+    views = {name: count for name, count in counts.views.items() if count}
+    if not views:
         st.caption("No main trial was answered yet.")
         return
-    frame = pd.DataFrame({"condition": names, "pictures": [views[one] for one in names]})
+    words = "; ".join(f"{name}: {count}" for name, count in views.items())
+    draw(kept((*key, "balance"), lambda: _bars_of_views(views, look)), words, "balance")
+    methods = [count for name, count in views.items() if name != PHOTOGRAPH]
+    if methods:
+        st.caption(f"Each method {min(methods)} to {max(methods)} times; equal once all places are done.")
+
+
+def _bars_of_views(views: dict[str, int], look: Look) -> Chart:
+    names = list(views)
+    frame = pd.DataFrame({"condition": names, "pictures": list(views.values())})
     base = alt.Chart(frame, height=max(90, 30 * len(names) + 40)).encode(
         y=alt.Y("condition:N", sort=None, title=None, axis=alt.Axis(labelLimit=180, ticks=False, domain=False)),
         x=alt.X("pictures:Q", title="pictures in answered main trials", scale=alt.Scale(domainMin=0)),
         tooltip=["condition:N", "pictures:Q"],
     )
     bars = base.mark_bar(height=14).encode(color=alt.Color("condition:N", scale=look.colour(names), legend=None))
-    words = base.mark_text(align="left", dx=4, color=look.ink).encode(text="pictures:Q")
-    draw(bars + words, "; ".join(f"{one}: {views[one]}" for one in names), "balance")
-    methods = [views[one] for one in names if one != PHOTOGRAPH]
-    if methods:
-        st.caption(f"Each method {min(methods)} to {max(methods)} times; equal once all places are done.")
+    return alt.layer(bars, base.mark_text(align="left", dx=4, color=look.ink).encode(text="pictures:Q"))
 
 
-def _times(tally: Tally, look: Look) -> None:
+def _times(counts: Counts, look: Look, key: Key) -> None:
     st.markdown("##### Seconds an answer takes, by trial: median and middle half")
-    rows = [(index + 1, *np.quantile(seconds, (0.25, 0.5, 0.75)), len(seconds))
-            for index, seconds in sorted(tally.seconds.items())]  # fmt: skip
-    if not rows:
+    if not counts.seconds:
         st.caption("No trial was answered yet.")
         return
-    frame = pd.DataFrame(rows, columns=["trial", "low", "median", "high", "answers"])
+    first, last = (counts.seconds[index][2] for index in (0, -1))
+    words = f"median of the first trial {first:.1f} s, of the last {last:.1f} s"
+    draw(kept((*key, "times"), lambda: _band_of_times(counts, look)), words, "times")
+
+
+def _band_of_times(counts: Counts, look: Look) -> Chart:
+    frame = pd.DataFrame(counts.seconds, columns=["trial", "low", "median", "high", "answers"])
     base = alt.Chart(frame, height=_HEIGHT).encode(
         x=alt.X("trial:Q", title="trial", axis=alt.Axis(tickMinStep=1, grid=False)),
         tooltip=["trial:Q", alt.Tooltip("median:Q", format=".1f"), alt.Tooltip("low:Q", format=".1f", title="quarter"),
@@ -169,5 +208,4 @@ def _times(tally: Tally, look: Look) -> None:
     band = base.mark_area(opacity=0.25, color=look.grey).encode(
         y=alt.Y("low:Q", title="seconds", scale=scale), y2="high:Q"
     )
-    line = base.mark_line(color=look.ink, point=_points(look)).encode(y=alt.Y("median:Q", scale=scale))
-    draw(band + line, f"median of the first trial {rows[0][2]:.1f} s, of the last {rows[-1][2]:.1f} s", "times")
+    return alt.layer(band, base.mark_line(color=look.ink, point=_points(look)).encode(y=alt.Y("median:Q", scale=scale)))
