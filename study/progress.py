@@ -39,6 +39,7 @@ STEPS = ("agreed to take part", "began the trials", "first answer", "half of the
 PACE_OF = 20
 """The pace is that of so many sessions that were handed in last."""
 LEAST_FOR_PACE = 3
+_SEEN = 4  # which of the marks says when a rater was last seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,6 +254,12 @@ def marks_of(engine: Engine, name: str) -> tuple[int, ...]:
             study.id, STUDY_STATES.index(study.state), sessions[0], sessions[1], _ticks(sessions[2]), decisions or 0,
             payments[0], _ticks(payments[1]),
         )  # fmt: skip
+
+
+def without_seen(marks: tuple[int, ...]) -> tuple[int, ...]:
+    """:func:`marks_of` less the moment at which a rater was last seen: what changes results, and not with every answer
+    of a session that is still under way."""
+    return marks[:_SEEN] + marks[_SEEN + 1 :]
 
 
 def _ticks(moment: datetime | None) -> int:

@@ -19,7 +19,7 @@ from dashboard.studies.paying_view import paying
 from dashboard.trouble import told
 from dashboard.wording import plain
 from recon.errors import UsageError
-from study.progress import marks_of
+from study.progress import marks_of, without_seen
 from study.quality.decisions import Review, Standing, decide_by_person, decide_by_rules, review
 
 SHOWN = ("all", "to decide", "with a reason", "not used", "not paid")
@@ -28,7 +28,6 @@ _TURN = "sessions table"
 
 # Of a study that many answer at this moment a review is kept for so many times what it took: it would be old at once.
 _KEPT_TIMES = 10
-_SEEN = 4  # which of the marks says when a rater was last seen
 _reviews: dict[tuple[str, str], tuple[float, tuple[int, ...], Review]] = {}
 
 
@@ -38,17 +37,13 @@ def review_of(engine: Engine, name: str) -> Review:
     known = _reviews.get(key)
     if known is not None:
         until, then, found = known
-        if then == marks or (time.monotonic() < until and _without_seen(then) == _without_seen(marks)):
+        if then == marks or (time.monotonic() < until and without_seen(then) == without_seen(marks)):
             return found
     begun = time.monotonic()
     with st.spinner("Reading the sessions …"):
         found = review(engine, name)
     _reviews[key] = (time.monotonic() + _KEPT_TIMES * (time.monotonic() - begun), marks, found)
     return found
-
-
-def _without_seen(marks: tuple[int, ...]) -> tuple[int, ...]:
-    return marks[:_SEEN] + marks[_SEEN + 1 :]
 
 
 def quality(engine: Engine, one: Listed) -> None:

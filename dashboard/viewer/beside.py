@@ -75,10 +75,12 @@ def _neighbour(asked: Asked, index: int) -> dict[str, Any] | None:
         return None
     subject = asked.subjects[index]
     soon = [asked.picture("photograph", subject)] + [shown_picture(asked, subject, name) for name in asked.beside]
+    addresses = [asked.address(picture, PREVIEW) for picture in soon if source_of(picture) is not None]
     return {
         "subject": subject,
         "href": asked.here(subject=subject, revealed="", at=""),
-        "soon": [asked.address(picture, PREVIEW) for picture in soon if source_of(picture) is not None],
+        # The order of methods would tell which is which.
+        "soon": sorted(addresses) if asked.blind else addresses,
     }
 
 

@@ -93,7 +93,7 @@ def _verdicts_of(asked: Asked, study: Rated, run: str, engine: Engine) -> bool:
     """What raters of one study said of this subject; whether there is anything to say."""
     label = ", simulated raters" if study.simulated else ""
     try:
-        frame = verdicts_of(address(), study.name, study.answers, study.simulated, run, asked.protocol, engine)
+        frame = verdicts_of(address(), study.name, study.state, study.simulated, run, asked.protocol, engine)
     except MesofaceError as error:  # nothing may be concluded from its answers yet
         st.markdown(f"**{plain(study.name)}**{label}")
         st.caption(plain(sentence(error)))

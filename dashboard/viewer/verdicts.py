@@ -22,6 +22,7 @@ from study.contract import PHOTOGRAPH
 from study.database import AssignmentRow, ResponseRow, StimulusRow, StudyRow, TrialRow
 from study.designs import DESIGNS
 from study.engine import reading
+from study.progress import marks_of, without_seen
 from study.report.data import read_study_data
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ class Rated:
 
     Attributes:
         simulated: its raters are models.
-        answers: how many there are; a changed number means that more came.
+        state: changes when answers come, when a session is handed in, and when quality decides on one.
     """
 
     name: str
     simulated: bool
-    answers: int
+    state: tuple[int, ...]
 
 
 @st.cache_data(ttl=10.0, max_entries=32, show_spinner=False)
@@ -59,12 +60,13 @@ def studies_of(address: str, run: str, protocol: str, _engine: Engine) -> list[R
         )
         answers = {study: int(count) for study, count in session.execute(counts)}
         rows = session.execute(select(StudyRow.id, StudyRow.name, StudyRow.simulated).order_by(StudyRow.id))
-        return [Rated(name, simulated, answers[study]) for study, name, simulated in rows if study in answers]
+        found = [(name, simulated, answers[study]) for study, name, simulated in rows if study in answers]
+    return [Rated(name, models, (count, *without_seen(marks_of(_engine, name)))) for name, models, count in found]
 
 
 @st.cache_data(max_entries=16, show_spinner="Reading what raters said …")
 def verdicts_of(
-    address: str, name: str, answers: int, simulated: bool, run: str, protocol: str, _engine: Engine
+    address: str, name: str, state: tuple[int, ...], simulated: bool, run: str, protocol: str, _engine: Engine
 ) -> pd.DataFrame:
     """What raters of the study ``name`` said of each subject's pictures: ``subject``, :data:`COLUMNS`, and the
     ``result`` that raters saw, as stimuli say it.
@@ -161,7 +163,7 @@ def disputes(run: Run, protocol: str, address: str, engine: Engine | None) -> di
         if study.simulated:
             continue
         try:
-            frame = verdicts_of(address, study.name, study.answers, study.simulated, name, protocol, engine)
+            frame = verdicts_of(address, study.name, study.state, study.simulated, name, protocol, engine)
         except MesofaceError:  # a study that nothing can be concluded from yet disputes nothing
             continue
         for subject, dispute, count in zip(frame["subject"], frame["dispute"], frame["answers"], strict=True):

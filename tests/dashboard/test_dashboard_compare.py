@@ -30,7 +30,7 @@ from metrics.value_table import load_values
 from recon.runs.folder import ResultKey, RunFolder
 from study.database import QaDecisionRow, ResponseRow, StimulusRow, TrialRow, now
 from study.engine import open_database, transaction, upgrade
-from study.quality.decisions import RULES
+from study.quality.decisions import RULES, decide_by_person
 
 SECONDS = 60_000
 
@@ -148,6 +148,8 @@ def test_nothing_that_the_browser_is_sent_in_blind_mode_tells_a_method(asked: An
         sent = json.dumps(data)
         assert not re.search("alpha|beta|gamma", sent), sent
         assert "/pictures/blind/" in sent
+    soon = beside(asked("5eed", subject="s1"))["next"]["soon"]
+    assert len(soon) > 2 and soon == sorted(soon)  # by their tokens, not by the order of the methods
     revealed = beside(asked("5eed", subject="s1", revealed="s1"))
     names = [pane["name"] for pane in revealed["panes"] if pane["role"] == "method"]
     order = shuffled(viewer_run.METHODS, "5eed", "identity", "s1")
@@ -224,8 +226,8 @@ def test_verdicts_are_counted_by_method_and_models_stay_apart(made: RunFolder, t
     _study(engine, made, False, "people")
     _study(engine, made, True, "models")
     found = verdicts.studies_of(address, "first", "identity", engine)
-    assert [(one.name, one.simulated, one.answers) for one in found] == [("people", False, 10), ("models", True, 10)]
-    frame = verdicts.verdicts_of(address, "people", 10, False, "first", "identity", engine)
+    assert [(one.name, one.simulated, one.state[0]) for one in found] == [("people", False, 10), ("models", True, 10)]
+    frame = verdicts.verdicts_of(address, "people", found[0].state, False, "first", "identity", engine)
     run = runs()["first"]
     own = verdicts.of_subject(frame, run, "identity", "s1", ("alpha", "beta")).set_index("method")
     assert own["verdict"].to_dict() == {"alpha": "4 of 4 said real", "beta": "1 of 4 said real"}
@@ -238,8 +240,26 @@ def test_verdicts_are_counted_by_method_and_models_stay_apart(made: RunFolder, t
     assert verdicts.disputes(runs()["first"], "identity", address, None) == {}
     assert verdicts.rated_by_people(runs()["first"], "identity", address, engine)
     assert not verdicts.rated_by_people(runs()["first"], "blur:8", address, engine)
-    models = verdicts.verdicts_of(address, "models", 10, True, "first", "identity", engine)
+    models = verdicts.verdicts_of(address, "models", found[1].state, True, "first", "identity", engine)
     assert models.set_index("method")["answers"].to_dict() == {"alpha": 5, "beta": 5}
+
+
+def test_verdicts_follow_a_decision_without_a_new_answer(made: RunFolder, tmp_path: Path, asked: Any) -> None:
+    asked()
+    address = f"sqlite:///{tmp_path / 'studies.sqlite'}"
+    engine = open_database(address)
+    upgrade(engine)
+    _study(engine, made, False, "people")
+
+    def said() -> dict[str, int]:
+        verdicts.studies_of.clear()  # what ten seconds do
+        (study,) = verdicts.studies_of(address, "first", "identity", engine)
+        frame = verdicts.verdicts_of(address, "people", study.state, False, "first", "identity", engine)
+        return dict(frame.set_index("method")["answers"])
+
+    assert said() == {"alpha": 4, "beta": 4}
+    decide_by_person(engine, "people", 1, pay=True, use=False, reason="was absent", by="somebody")
+    assert said() == {"alpha": 3, "beta": 3}
 
 
 @pytest.fixture(scope="module")
