@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import Engine
 
+from dashboard.access import role
 from dashboard.charts.drawing import Chart, kept
 from dashboard.charts.look import Look, draw, look_of
 from dashboard.studies import listing
