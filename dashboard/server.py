@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from dashboard.departures import keep_departures_quiet
 from dashboard.settings import Door, Settings, use
 from recon.errors import UsageError
 
@@ -61,6 +62,7 @@ def serve(settings: Settings, say: Callable[[str], None], *, browser: bool, secr
     require_free(settings.door)
     use(settings)
     _log_to_stderr()
+    keep_departures_quiet()
     threading.Thread(target=_announce, args=(settings.door, say, browser), daemon=True).start()
     with suppress(KeyboardInterrupt):  # the way in which a server is meant to end
         application(settings.door).run(config=configuration(settings.door, secrets))

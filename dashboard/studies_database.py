@@ -83,23 +83,38 @@ def readable() -> Engine | None:
     return engine() if condition().state == "ready" else None
 
 
+def is_to_be_made() -> bool:
+    """Whether there is no database yet, or one without tables: nobody launched a study, and a launch makes it."""
+    return condition().state in ("absent", "empty")
+
+
 def studies_database() -> Engine | None:
     """The engine where the database can be used.
 
-    Otherwise None, and the page says why, with a button for what this visitor may mend by one.
+    Otherwise None. Where it :func:`is_to_be_made` nothing is said, for without studies nobody misses it; else the page
+    says why, with a button for what this visitor may mend by one.
     """
     found = condition()
     if found.state == "ready":
         return engine()
-    if found.state == "absent" or found.state == "empty":
-        st.info(plain(found.sentence), icon=":material/database:")
-        _offer("Make the database")
-    else:
+    if not is_to_be_made():
         st.warning(plain(found.sentence), icon=":material/database_off:")
         if found.state == "older":
             st.caption("What is in it stays. Make a copy first where it matters.")
             _offer("Bring it up to date")
     return None
+
+
+def made_database() -> Engine:
+    """The engine; its tables are made where there are none.
+
+    Raises:
+        StudyDatabaseError, StorageError: it cannot be reached or made.
+    """
+    if is_to_be_made():
+        upgrade(engine())
+        _believed.clear()
+    return engine()
 
 
 def _offer(label: str) -> None:

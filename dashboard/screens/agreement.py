@@ -15,11 +15,11 @@ from dashboard.studies import background, listing
 from dashboard.studies.agreement_data import Agreed, agreed, direction_of, in_words, means, points, table, used_by
 from dashboard.studies.folders import folder_of
 from dashboard.studies.going import link_to
-from dashboard.studies_database import studies_database
+from dashboard.studies_database import is_to_be_made, studies_database
 from dashboard.trouble import told
 from dashboard.wording import plain
 from study.analysis.metric_agreement import Agreements
-from study.progress import marks_of
+from study.progress import marks_of, without_seen
 from study.report.findings import SIMULATED
 from study.report.trust import trust_in_words
 
@@ -45,10 +45,10 @@ def show() -> None:
     engine = studies_database()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         run = chosen_run()
-        if run is None or engine is None:
+        if run is None or (engine is None and not is_to_be_made()):
             return
-        known = used_by(run, listing.listed(engine))
-        if not known:
+        known = {} if engine is None else used_by(run, listing.listed(engine))
+        if engine is None or not known:
             _nothing(run)
             return
         first = next((name for name, one in known.items() if one.raters == listing.PEOPLE), next(iter(known)))
@@ -58,7 +58,7 @@ def show() -> None:
     if rehearsed:
         st.warning(SIMULATED, icon=":material/smart_toy:")
     with told("the agreement"):
-        _study(engine, run, name, every)
+        _study(engine, name, every)
 
 
 def _label(one: listing.Listed) -> str:
@@ -73,10 +73,10 @@ def _nothing(run: Run) -> None:
     link_to("studies", "New study", ":material/add:", view="new", run=run.name)
 
 
-def _study(engine: Engine, run: Run, name: str, every: bool) -> None:
+def _study(engine: Engine, name: str, every: bool) -> None:
     folder = folder_of(name)
     assert folder is not None
-    key = ("agreement", name, every, marks_of(engine, name), run.stamp)
+    key = ("agreement", name, every, without_seen(marks_of(engine, name)), folder.measured)
     work = background.start(key, "Setting metrics beside people", lambda _: agreed(engine, name, folder.path, every))
     if background.settled(work, may_wait=True):
         _agreement(work.result, name)

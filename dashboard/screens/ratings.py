@@ -11,7 +11,7 @@ from dashboard.studies.going import link_to
 from dashboard.studies.progress_view import progress
 from dashboard.studies.quality_view import quality
 from dashboard.studies.results_view import results
-from dashboard.studies_database import studies_database
+from dashboard.studies_database import is_to_be_made, studies_database
 from dashboard.trouble import told
 from study.report.findings import SIMULATED
 
@@ -22,13 +22,14 @@ def show() -> None:
     """Draw the page."""
     st.title("Ratings", anchor=False)
     engine = studies_database()
-    if engine is None:
+    if engine is None and not is_to_be_made():
         return
     found = {name: one for name, one in listing.listed(engine).items() if one.status is not None}
     if not found:
         st.info("No study was launched yet: launch one, and its answers appear here.", icon=":material/groups:")
         link_to("studies", "To the studies", ":material/arrow_forward:")
         return
+    assert engine is not None  # what was launched is in it
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = kept_choice("study", list(found), next(iter(found)), "Study", lambda one: _label(found[one]), width=380)
         view = _view()

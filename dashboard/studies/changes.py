@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from dashboard.access import may_change, require_change
 from dashboard.studies import background, listing, servers
 from dashboard.studies.folders import StudyFolder, look_again
+from dashboard.studies_database import made_database
 from dashboard.trouble import told
 from dashboard.wording import plain
 from recon.progress import Progress
@@ -76,14 +77,17 @@ def launching_key(name: str) -> tuple[str, str]:
     return "launch", name
 
 
-def launch(engine: Engine, folder: StudyFolder, wanted: Wanted) -> None:
-    """Launch the study of ``folder`` in the background: check it, make its pictures, enter it, offer it."""
+def launch(folder: StudyFolder, wanted: Wanted) -> None:
+    """Launch the study of ``folder`` in the background: check it, make its pictures, enter it, offer it.
+
+    The study database is made where there is none yet.
+    """
     require_change()
     background.forget(launching_key(folder.name))
 
     def work(progress: Progress) -> Launched:
         try:
-            done = launch_study(folder.file, engine, progress, address=wanted.address, live=wanted.live)
+            done = launch_study(folder.file, made_database(), progress, address=wanted.address, live=wanted.live)
             if wanted.serve:
                 servers.serve(folder.name, folder.path)
             return done
@@ -95,25 +99,26 @@ def launch(engine: Engine, folder: StudyFolder, wanted: Wanted) -> None:
 
 
 @st.dialog("Launch", width="medium")
-def ask_launch(engine: Engine, folder: StudyFolder) -> None:
+def ask_launch(folder: StudyFolder) -> None:
     """Ask how, then launch: raters of our own at once, a marketplace after the name and the amount were typed."""
     asked = folder.specification
     assert asked is not None
     if asked.payment.provider == "local":
         st.markdown(
-            f"Raters of your own answer **{plain(asked.name)}**; up to {plain(amount_of(asked))} is set aside of the "
-            "cap. The file cannot be changed after that."
+            f"Raters of your own answer **{plain(asked.name)}**. Its pictures are made, its {asked.raters} places are "
+            f"laid out, and up to {plain(amount_of(asked))} of the cap is set aside. The file cannot be changed after "
+            "that."
         )
         serve = st.checkbox("Start its server on this machine", value=True, key="serve too")
         if st.button("Launch", type="primary", disabled=not may_change(), key="launch now"):
             with told("the launch"):
-                launch(engine, folder, Wanted(serve=serve))
+                launch(folder, Wanted(serve=serve))
                 st.rerun()
         return
-    _ask_live(engine, folder, asked)
+    _ask_live(folder, asked)
 
 
-def _ask_live(engine: Engine, folder: StudyFolder, asked: Specification) -> None:
+def _ask_live(folder: StudyFolder, asked: Specification) -> None:
     provider, amount = asked.payment.provider, amount_of(asked)
     st.warning(
         f"This offers the study to **real people** on {plain(provider)} and commits **{plain(amount)}**, fees "
@@ -128,5 +133,5 @@ def _ask_live(engine: Engine, folder: StudyFolder, asked: Specification) -> None
     ready = confirmed(asked, name, typed) and address.startswith("https://")
     if st.button("Launch with real money", type="primary", disabled=not (ready and may_change()), key="launch live"):
         with told("the launch"):
-            launch(engine, folder, Wanted(address.strip(), True))
+            launch(folder, Wanted(address.strip(), True))
             st.rerun()

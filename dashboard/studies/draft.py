@@ -104,19 +104,13 @@ def name_for(run: Run, example: str, taken: set[str]) -> str:
 
 
 def conditions_for(run: Run, example: str) -> list[str]:
-    """Those of the ready file that the run has, and at least two methods of the run."""
-    wanted = ready(example)["conditions"]
+    """Those of the ready file that the run has, and at least three methods of the run where it has so many."""
+    base = ready(example)
+    wanted = base["conditions"]
     methods = [name for name in wanted if name in run.methods]
     methods += [name for name in run.methods if name not in methods][: max(0, min(3, len(run.methods)) - len(methods))]
-    return [PHOTOGRAPH] * (PHOTOGRAPH in wanted) + methods
-
-
-def people_for(run: Run, example: str) -> tuple[int, list[str]]:
-    """How many people main trials show, and who is shown in training, of whom the run has enough."""
-    block = ready(example)["stimuli"]
-    wanted = len(block.get("training_subjects", ()))
-    training = list(run.subjects[-wanted:]) if 0 < wanted < len(run.subjects) else []
-    return max(1, min(int(block.get("people") or 12), len(run.subjects) - len(training))), training
+    alone = len(methods) == 1 and base["design"] in ("pairwise", "ranking")  # what is compared needs another
+    return [PHOTOGRAPH] * (PHOTOGRAPH in wanted or alone) + methods
 
 
 def run_from(folder: Path, run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -14,10 +15,9 @@ from dashboard.studies import listing
 from dashboard.studies.draft import (
     Draft,
     about,
-    conditions_for,
+    changed,
     kept_draft,
     name_for,
-    people_for,
     ready,
     run_from,
     validated,
@@ -25,11 +25,12 @@ from dashboard.studies.draft import (
 from dashboard.studies.facts import facts
 from dashboard.studies.folders import folders, studies_folder, write_study
 from dashboard.studies.preparing import checked, cost_rows
+from dashboard.studies.suggestions import minutes_in, suggestion
 from dashboard.trouble import told
 from dashboard.wording import plain
 from recon.errors import MesofaceError
 from study.contract import PHOTOGRAPH
-from study.costs import CURRENCIES, advice_on_costs, estimate, objections_to_costs
+from study.costs import CURRENCIES, Costs, advice_on_costs, estimate, objections_to_costs
 from study.designs import DESIGNS
 from study.ready_files import ready_files
 from study.specification import Specification
@@ -73,14 +74,19 @@ def new_study() -> None:
 
 def _fields(run: Run, example: str) -> Draft:
     """The fields of the form; widgets of another run or example are other widgets."""
-    base, key = ready(example), f"{run.name} {example}"
-    changes: dict[str, Any] = {}
+    fitting, key = suggestion(run, example), f"{run.name} {example}"
+    base = changed(ready(example), fitting.changes)
+    if fitting.said:
+        said = "\n".join(f"- {plain(sentence)}" for sentence in fitting.said)
+        st.info(f"The ready study was made to fit this run:\n{said}", icon=":material/fit_width:")
+    sizes = ("stimuli.width", "stimuli.height")
+    changes: dict[str, Any] = {name: fitting.changes[name] for name in sizes if name in fitting.changes}
     one, two = st.columns(2)
     changes["name"] = one.text_input(
         "Name", name_for(run, example, {*folders()}), key=f"name {key}", help="What commands call it: a-z, 0-9, -."
     ).strip()
     changes["title"] = two.text_input("Title", base["title"], key=f"title {key}", help="What raters see first.").strip()
-    changes |= _shown(run, example, base, key)
+    changes |= _shown(run, base, key)
     changes |= _trials(base, key)
     changes |= _payment(base, key)
     changes |= _words(base, key)
@@ -88,11 +94,11 @@ def _fields(run: Run, example: str) -> Draft:
     return Draft(example, changes)
 
 
-def _shown(run: Run, example: str, base: dict[str, Any], key: str) -> dict[str, Any]:
-    people, training = people_for(run, example)
+def _shown(run: Run, base: dict[str, Any], key: str) -> dict[str, Any]:
+    people, training = base["stimuli"]["people"], base["stimuli"].get("training_subjects") or []
     options = [*run.methods, PHOTOGRAPH]
     conditions = st.multiselect(
-        "Conditions", options, conditions_for(run, example), key=f"conditions {key}",
+        "Conditions", options, base["conditions"], key=f"conditions {key}",
         help=f"Methods that compete, and '{PHOTOGRAPH}' where real faces do.",
     )  # fmt: skip
     one, two, three = st.columns(3)
@@ -142,8 +148,9 @@ def _payment(base: dict[str, Any], key: str) -> dict[str, Any]:
     currencies = CURRENCIES.get(provider, ("USD", "EUR", "GBP"))
     currency = two.selectbox("Currency", currencies, key=f"currency {provider} {key}")
     reward = three.number_input(
-        "Reward, in cents", 0, None, int(given["reward"]), 10, key=f"reward {key}", help="To each rater."
-    )
+        "Reward, in cents", 0, None, int(given["reward"]), 10, key=f"reward {key}",
+        help="To each rater; 0 where nobody is paid.",
+    )  # fmt: skip
     cap = four.number_input(
         "Cap, in cents", 0, None, int(given["cap"]), 500, key=f"cap {key}",
         help="Nothing that costs is done beyond this total, fees included.",
@@ -175,36 +182,42 @@ def _outcome(run: Run, draft: Draft) -> None:
     """What the form would write: wrong or right, its cost, the file; and the button that writes it."""
     name = draft.changes["name"]
     file, text = studies_folder() / (name or "study") / "study.yaml", draft.text()
-    specification = _validated(text, draft)
+    specification = _validated(text, file)
     if specification is not None:
         costs = estimate(specification)
-        against = objections_to_costs(specification, costs)
-        for objection in against:
+        for objection in objections_to_costs(specification, costs):
             st.error(plain(objection), icon=":material/block:")
-        for note in advice_on_costs(specification, costs):
+        for note in (*advice_on_costs(specification, costs), *_about_consent(specification, costs)):
             st.info(plain(note), icon=":material/info:")
         facts({"Design": DESIGNS.get(specification.design).title, **cost_rows(costs)})
         with told("the check"):
             checked(kept_draft(text, run), of_form=True)
     with st.expander("study.yaml", expanded=specification is None):
         st.code(text, language="yaml", height=360)
-    st.caption(f"It is written to {plain(str(file))}.")
-    if st.button(
-        "Write the study", type="primary", disabled=specification is None, icon=":material/save:", key="write"
-    ):
+    if st.button("Save the study", type="primary", disabled=specification is None, icon=":material/save:", key="write"):
         with told("the new study"):
             require_change()
             write_study(name, text)
             listing.look_again()
             say(view="", example="", run="", study=name)
             st.rerun()
+    st.caption(f"Saving launches nothing. The file: {plain(str(file))}")
 
 
-def _validated(text: str, draft: Draft) -> Specification | None:
+def _validated(text: str, file: Path) -> Specification | None:
     try:
-        found = validated(text, studies_folder() / (draft.changes["name"] or "study") / "study.yaml")
+        return validated(text, file)
     except MesofaceError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None
-    st.success("The file says a study that can be.", icon=":material/check:")
-    return found
+
+
+def _about_consent(asked: Specification, costs: Costs) -> list[str]:
+    """Raters are told how long it takes: whether that is so."""
+    said, minutes = minutes_in(asked.consent.text), max(1, round(costs.minutes))
+    if said is None or abs(said - costs.minutes) <= max(1.5, 0.35 * costs.minutes):
+        return []
+    return [
+        f"The consent tells raters that it takes about {said} minutes; with {costs.trials} trials it is about "
+        f"{minutes}: change the text."
+    ]

@@ -45,19 +45,26 @@ def checked(file: Path, *, of_form: bool = False) -> None:
     """The check of the study ``file`` in the background, and what it found.
 
     Args:
-        of_form: beside the form of a new study, which shows the costs itself: checked after a click.
+        of_form: beside the form of a new study, which shows the costs itself: the layout is checked with every change,
+            power is simulated after a click.
     """
-    key = ("check", str(file), _state(file), _state(file.parent / CATALOGUE))
-    if of_form and background.known(key) is None:
-        st.caption("Lays the trials out and simulates studies: some seconds.")
-        if not st.button("Check layout and power", icon=":material/fact_check:", key="check"):
+    key = (str(file), _state(file), _state(file.parent / CATALOGUE))
+    layout = None
+    if of_form and background.known(("check", *key)) is None:
+        layout = background.start(("layout", *key), "Laying the trials out", lambda _: check_study(file, 0))
+        if not background.settled(layout):
             return
-    work = background.start(key, "Checking layout, cost and power", lambda _: check_study(file, SIMULATIONS))
+        _found(layout.result, costs=False, power=False)
+        if layout.result.objections or not st.button("Simulate its power", icon=":material/query_stats:", key="check"):
+            return
+    work = background.start(
+        ("check", *key), "Checking layout, cost and power", lambda _: check_study(file, SIMULATIONS)
+    )
     if background.settled(work):
         _found(work.result, costs=not of_form)
 
 
-def _found(found: Checked, *, costs: bool) -> None:
+def _found(found: Checked, *, costs: bool, power: bool = True) -> None:
     said = set() if costs else {*objections_to_costs(found.specification, found.costs), *found.notes}
     for objection in found.objections:
         if objection not in said:
@@ -72,7 +79,8 @@ def _found(found: Checked, *, costs: bool) -> None:
     rows = cost_rows(found.costs) if costs else {}
     if found.sessions:
         rows["Layout"] = f"laid out for {len(found.sessions)} raters; each rendering is seen {seen} times"
-    rows["Power"] = power_in_words(found)
+    if power:
+        rows["Power"] = power_in_words(found)
     facts(rows)
 
 

@@ -64,10 +64,9 @@ def _buttons(engine: Engine | None, one: Listed) -> None:
     held, help_ = not may_change(), why_not() or None
     with st.container(horizontal=True, vertical_alignment="center"):
         if one.state == "not launched" and one.folder is not None and one.folder.specification is not None:
-            unready = "Make the study database first." if engine is None else help_
-            if st.button("Launch …", type="primary", disabled=held or engine is None, help=unready, key="ask launch"):
-                assert engine is not None
-                ask_launch(engine, one.folder)
+            if st.button("Launch …", type="primary", disabled=held, help=help_, key="ask launch"):
+                ask_launch(one.folder)
+            st.caption("Launching makes the pictures and checks again; the three steps below let you look before it.")
         if engine is None or one.status is None:
             return
         link_to("ratings", "Ratings and results", ":material/how_to_vote:", study=one.name)

@@ -26,22 +26,27 @@ def drawn_people(order: StimuliOrder, people: Sequence[Person]) -> list[Person]:
     if order.subjects or order.people is None:
         return list(people)
     others = sorted({person.subject for person in people} - {*order.training_subjects})
-    fit = {person.subject for person in people if _can_be_shown(order, person)}
+    fit = {person.subject for person in people if not why_not_shown(order, person)}
     lot = sorted(shuffled(others, order.seed, "people"), key=lambda subject: subject not in fit)
     shown = {*lot[: order.people], *order.training_subjects}
     return [person for person in people if person.subject in shown]
 
 
-def _can_be_shown(order: StimuliOrder, person: Person) -> bool:
-    if person.refused or person.missing or person.landmarks is None:
-        return False
+def why_not_shown(order: StimuliOrder, person: Person) -> str:
+    """What stands against showing ``person`` as the order asks; no picture is decoded. Empty where nothing does."""
+    if person.refused:
+        return person.refused
+    if person.missing:
+        return "; ".join(f"{condition}: {why}" for condition, why in person.missing.items())
+    if person.landmarks is None:
+        return "there is no finished fit"
     if not order.over_photograph:
-        return True
+        return ""
     try:
         with Image.open(person.photograph) as photograph:
             frame = frame_of(person.landmarks, photograph.size, (order.width, order.height))
         if order.composition == "split":
             check_turned(frame)
-    except (InputError, OSError):  # said of whoever is shown, by ``study.stimuli.build``
-        return False
-    return True
+    except (InputError, OSError) as error:  # of whoever is shown ``study.stimuli.build`` says it, too
+        return str(error)
+    return ""

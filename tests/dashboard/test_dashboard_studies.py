@@ -21,6 +21,7 @@ from rehearsed_study import REHEARSAL, SUBJECTS, Rehearsed, add_study_file, make
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
+from study_runs import UNKNOWN, make_run
 
 from dashboard import studies_database
 from dashboard.access import require_change
@@ -28,12 +29,15 @@ from dashboard.catalogue import runs
 from dashboard.settings import Settings, use
 from dashboard.studies import background, listing
 from dashboard.studies.changes import amount_of, confirmed
-from dashboard.studies.draft import Draft, conditions_for, name_for, people_for, ready, validated
+from dashboard.studies.draft import Draft, kept_draft, name_for, validated
 from dashboard.studies.folders import folder_of, folders, look_again, studies_folder, write_study
 from dashboard.studies.hosting_view import links_for
 from dashboard.studies.pictures import stimulus_address, stimulus_routes
+from dashboard.studies.suggestions import minutes_in, suggestion
 from recon.errors import InputError, UsageError
 from recon.progress import no_progress
+from study.check import check_study
+from study.costs import estimate
 from study.launching import launch_study, prepared_database, study_status
 from study.ready_files import ready_files
 from study.specification import read_specification
@@ -81,19 +85,40 @@ def run(tmp_path: Path, settings: Callable[..., Settings]) -> Any:
 
 
 def _draft(run: Any, example: str) -> Draft:
-    people, training = people_for(run, example)
-    changes = {"name": "mine", "conditions": conditions_for(run, example), "stimuli.runs": ["../../runs/first"]}
-    return Draft(example, {**changes, "stimuli.people": people, "stimuli.training_subjects": training or None})
+    return Draft(example, {**suggestion(run, example).changes, "name": "mine", "stimuli.runs": ["../../runs/first"]})
 
 
 @pytest.mark.parametrize("example", list(ready_files()))
-def test_every_ready_file_becomes_a_study_of_any_run(run: Any, example: str) -> None:
+def test_every_ready_file_becomes_a_study_of_a_run_with_few_people(run: Any, example: str) -> None:
+    """Five people, photographs of 240 × 300 pixels: what the form starts with can be launched as it is."""
     draft = _draft(run, example)
     found = validated(draft.text(), Path("mine/study.yaml"))
     assert found.name == "mine"
     assert {*found.conditions} - {"photograph"} == {"alpha", "beta"}
-    assert found.consent.text == ready(example)["consent"]["text"].strip()
-    assert not {*found.stimuli.training_subjects} & {*SUBJECTS[: found.stimuli.people]}
+    assert len(found.stimuli.training_subjects) > 0 and (found.stimuli.people or 0) + 1 <= len(SUBJECTS)
+    assert check_study(kept_draft(draft.text(), run), 0).objections == ()
+    minutes = minutes_in(found.consent.text)
+    assert minutes is not None and abs(minutes - estimate(found).minutes) <= 1.5
+
+
+def test_what_is_made_to_fit_a_run_is_said(run: Any) -> None:
+    fitting = suggestion(run, "split_face")
+    # Five people of whom one is for training; split faces show each of the others twice.
+    assert (fitting.changes["stimuli.people"], fitting.changes["trials.main"]) == (4, 8)
+    # Photographs of 240 × 300, in which a frame of 4:5 with the face is at most 200 wide.
+    assert fitting.changes["stimuli.width"] <= 200
+    assert [start for start in ("Pictures are", "4 people instead of 11", "8 trials a rater instead of 22")
+            if any(one.startswith(start) for one in fitting.said)] == ["Pictures are", "4 people instead of 11",
+                                                                         "8 trials a rater instead of 22"]  # fmt: skip
+    assert "You will see 15 pictures of faces" in fitting.changes["consent.text"]
+
+
+def test_people_whose_licence_is_closed_need_a_leave(tmp_path: Path, settings: Callable[..., Settings]) -> None:
+    make_run(tmp_path / "runs" / "closed", subjects=SUBJECTS, licence=UNKNOWN)
+    settings()
+    fitting = suggestion(runs()["closed"], "pairwise")
+    assert any("your own laboratory" in one for one in fitting.said)
+    assert "stimuli.allow_restricted" not in fitting.changes  # a person gives it
 
 
 def test_what_is_written_is_read_back_and_never_written_over(run: Any) -> None:
@@ -239,8 +264,8 @@ def _button(page: AppTest, label: str) -> Any:
 def test_an_empty_page_says_what_to_do_next(run: Any) -> None:
     page = _page()
     assert not page.exception
-    assert "no study database yet" in page.info[0].value
-    assert any("No studies yet" in one.value for one in page.info)
+    assert [one.value for one in page.info if "No studies yet" in one.value]
+    assert not page.warning  # nobody misses a database that holds nothing
 
 
 def test_without_its_database_no_study_is_called_unlaunched(run: Any, tmp_path: Path) -> None:
@@ -262,7 +287,7 @@ def test_the_form_writes_the_file_that_it_shows(run: Any, tmp_path: Path) -> Non
     assert not page.exception
     next(one for one in page.text_input if one.label == "Name").set_value("by-form").run()
     shown = page.code[0].value
-    _button(page, "Write the study").click().run()
+    _button(page, "Save the study").click().run()
     assert (tmp_path / "studies" / "by-form" / "study.yaml").read_text().strip() == shown
     assert page.query_params["study"] == "by-form"
 
@@ -273,6 +298,7 @@ def test_who_may_only_look_is_offered_no_change(rehearsed: Rehearsed, settings: 
     assert not page.exception
     for label in ("Pause", "Close", "Start the server"):
         assert _button(page, label).disabled
+    assert not any(one.label == "Names, one a line" for one in page.text_area)  # links let people in
     assert _button(_page(), "New study").disabled
     assert "changes nothing" in _page(view="new").info[0].value.replace("\\", "")
 
@@ -312,7 +338,7 @@ def test_the_list_and_a_study_in_a_browser(rehearsed: Rehearsed, start_dashboard
     assert page.get_by_role("button", name="Pause").count() == 0
     assert _barriers(page) == []
     phone = visit(dashboard, width=390, height=844).open("/studies?view=new")
-    phone.get_by_role("button", name="Write the study").wait_for()
+    phone.get_by_role("button", name="Save the study").wait_for()
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
 
 

@@ -1,0 +1,222 @@
+"""What the form of a new study starts with: the ready file, made to fit the people and methods that a run has.
+
+A ready file asks for a published study's people and trials; a small run has fewer, or photographs too small for its
+pictures. What is changed for that is said in sentences, and nothing that can be launched as it is is changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from dashboard.catalogue import Run
+from dashboard.studies.draft import Draft, conditions_for, ready, validated
+from recon.errors import InputError, MesofaceError, UsageError
+from study.check import stand_ins
+from study.costs import estimate
+from study.designs import DESIGNS
+from study.specification import Specification
+from study.stimuli.lot import why_not_shown
+from study.stimuli.material import Person, people_of
+from study.stimuli.order import SMALLEST_SIDE, StimuliOrder, sources_of
+
+# Of a large run these are looked at: enough for every ready file, and read in well under a second.
+MOST_LOOKED_AT = 60
+SMALLEST_WIDTH = 240
+"""Narrower pictures show little detail of skin: they are suggested only where nobody could be shown otherwise."""
+_WIDTH_STEP = 40
+# One in so many is kept for training, so that a small run has people left for main trials.
+_TRAINED_OF = 4
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_MINUTES = re.compile(r"about (?:(\d+)|([a-z]+)) minutes?\b")
+_SHOWN = re.compile(
+    r"\b(?:about )?(?:\d+|[a-z]+) (pictures of faces|pairs of pictures|sets of pictures|pictures)(?=\s)"
+)
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What the form starts with.
+
+    Attributes:
+        changes: of the ready file, by dotted field.
+        said: what was made to fit, and why, in sentences.
+    """
+
+    changes: Mapping[str, Any]
+    said: tuple[str, ...] = ()
+
+
+def suggestion(run: Run, example: str) -> Suggestion:
+    """For a study of ``run`` after the ready file ``example``."""
+    return _suggestion(_Hashed(run), example)
+
+
+class _Hashed:
+    """A run as a key: the same name and the same files are the same run."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hashed) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        return self.run.folder.path, self.run.stamp
+
+
+@lru_cache(maxsize=64)
+def _suggestion(hashed: _Hashed, example: str) -> Suggestion:
+    run, base = hashed.run, ready(example)
+    changes: dict[str, Any] = {"conditions": conditions_for(run, example)}
+    changes["stimuli.protocol"] = _protocol(run, base)
+    said: list[str] = []
+    shown = _shown(run, base, changes, said)
+    changes |= _people(run, base, shown, said)
+    changes |= _trials(run, example, changes, said)
+    return Suggestion(changes, tuple(said))
+
+
+def _protocol(run: Run, base: Mapping[str, Any]) -> str:
+    """That of the ready file where the run has it, else the first that the design can show."""
+    wanted = base["stimuli"].get("protocol", "identity")
+    able = [name for name in run.protocols if not (base["design"] == "split-face" and name == "occlude:right")]
+    return wanted if wanted in run.protocols else (able or [*run.protocols, wanted])[0]
+
+
+def _order(run: Run, base: Mapping[str, Any], changes: Mapping[str, Any], people: Sequence[str]) -> StimuliOrder:
+    block = base["stimuli"]
+    return StimuliOrder(
+        runs=(run.folder.path,),
+        conditions=tuple(changes["conditions"]),
+        protocol=changes["stimuli.protocol"],
+        subjects=tuple(people),
+        composition=DESIGNS.get(base["design"]).composition,
+        width=block.get("width", StimuliOrder.width),
+        height=block.get("height", StimuliOrder.height),
+    )
+
+
+def _shown(run: Run, base: Mapping[str, Any], changes: dict[str, Any], said: list[str]) -> list[str]:
+    """Who can be shown, with pictures as large as that allows; sets their size and the leave where it is needed."""
+    looked_at = run.subjects[-MOST_LOOKED_AT:]
+    try:
+        order = _order(run, base, changes, looked_at)
+        found = people_of(order, sources_of(order))
+        if found and all(person.restricted for person in found):
+            order = replace(order, allow_restricted=True)
+            found = people_of(order, sources_of(order))
+            said.append(
+                "The licences of this run's people do not allow passing pictures on: a study needs the leave below, "
+                "which is for raters in your own laboratory."
+            )
+    except (InputError, UsageError):  # the check says it, in the words of whatever the form says then
+        return list(looked_at)
+    wanted = int(base["stimuli"].get("people") or 12) + len(base["stimuli"].get("training_subjects", ()))
+    size = _largest(order, found, min(wanted, len(found)))
+    if size != (order.width, order.height):
+        changes["stimuli.width"], changes["stimuli.height"] = size
+        said.append(
+            f"Pictures are {size[0]}×{size[1]} pixels instead of {order.width}×{order.height}: faces of this run's "
+            "photographs are no larger, and are never enlarged."
+        )
+    reasons = {person.subject: why_not_shown(_sized(order, size), person) for person in found}
+    out = Counter(reason for reason in reasons.values() if reason)
+    if out:
+        reason, _ = out.most_common(1)[0]
+        names = [name for name, why in reasons.items() if why]
+        some = ", ".join(names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3)
+        said.append(f"{len(names)} of {len(found)} people cannot be shown ({some}): {reason.rstrip('.')}.")
+    return [name for name in looked_at if not reasons.get(name)]
+
+
+def _sized(order: StimuliOrder, size: tuple[int, int]) -> StimuliOrder:
+    return replace(order, width=size[0], height=size[1])
+
+
+def _largest(order: StimuliOrder, people: Sequence[Person], wanted: int) -> tuple[int, int]:
+    """The largest size, not above the order's, at which ``wanted`` people can be shown, or else the most of them."""
+    widths = [order.width, *range(order.width - 1 - (order.width - 1) % _WIDTH_STEP, SMALLEST_SIDE, -_WIDTH_STEP)]
+    best, most = (order.width, order.height), -1
+    for width in widths:
+        if width < SMALLEST_WIDTH and most > 0:
+            break
+        size = width, round(width * order.height / order.width)
+        count = sum(not why_not_shown(_sized(order, size), person) for person in people)
+        if count > most:
+            best, most = size, count
+        if count >= wanted:
+            break
+    return best
+
+
+def _people(run: Run, base: Mapping[str, Any], shown: Sequence[str], said: list[str]) -> dict[str, Any]:
+    block = base["stimuli"]
+    wanted, trained = int(block.get("people") or 12), len(block.get("training_subjects", ()))
+    there = len(shown) + len(run.subjects) - len(run.subjects[-MOST_LOOKED_AT:])
+    if there < wanted + trained:
+        trained = min(trained, 0 if there < 3 else max(1, there // _TRAINED_OF))
+        if there - trained < wanted:
+            said.append(
+                f"{max(there - trained, 0)} people instead of {wanted}"
+                + f", and {trained} kept for training" * bool(trained)
+                + ": a run of more people lets a study say more."
+            )
+    people = max(1, min(wanted, there - trained))
+    return {"stimuli.people": people, "stimuli.training_subjects": list(shown[len(shown) - trained :]) or None}
+
+
+def _trials(run: Run, example: str, changes: Mapping[str, Any], said: list[str]) -> dict[str, Any]:
+    """As many main trials as the ready file has, or the most that these people allow."""
+    base = ready(example)
+    given = {f"trials.{name}": int(base["trials"].get(name, 0)) for name in ("main", "gold", "attention", "training")}
+    if changes["stimuli.training_subjects"] is None:
+        given["trials.training"] = 0
+    found = _specification(example, {**changes, **given})
+    if found is None:
+        return given
+    design, pictures = DESIGNS.get(found.design), stand_ins(found, DESIGNS.get(found.design), found.stimuli.people or 1)
+
+    def stands(count: int) -> bool:
+        return not design.check(replace(found.settings(), trials_per_rater=count), pictures)
+
+    most = next((count for count in range(found.trials.main, 0, -1) if stands(count)), found.trials.main)
+    if most != found.trials.main:
+        said.append(f"{most} trials a rater instead of {found.trials.main}: nobody sees a picture twice.")
+        given["trials.main"] = most
+    changed = _specification(example, {**changes, **given})
+    if changed is not None and given["trials.main"] != base["trials"]["main"]:
+        given["consent.text"] = honest_consent(changed)
+    return given
+
+
+def _specification(example: str, changes: Mapping[str, Any]) -> Specification | None:
+    try:
+        return validated(Draft(example, changes).text(), Path("study.yaml"))
+    except MesofaceError:  # the form shows what is wrong with what it says
+        return None
+
+
+def honest_consent(asked: Specification) -> str:
+    """The consent with the trials and minutes that the study has."""
+    costs = estimate(asked)
+    minutes = max(1, round(costs.minutes))
+    text = _MINUTES.sub(f"about {minutes} minute{'s' * (minutes > 1)}", asked.consent.text)
+    return _SHOWN.sub(rf"{costs.trials} \1", text, count=1)
+
+
+def minutes_in(consent: str) -> int | None:
+    """The minutes that a consent speaks of; None where it names none."""
+    found = _MINUTES.search(consent)
+    if found is None:
+        return None
+    digits, word = found.groups()
+    return int(digits) if digits else _NUMBERS.index(word) if word in _NUMBERS else None
