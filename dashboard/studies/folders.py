@@ -15,6 +15,7 @@ import streamlit as st
 
 from dashboard.settings import current
 from recon.errors import InputError, MesofaceError
+from recon.runs.folder import RunFolder
 from recon.storage import make_folder, storage_error, write_text
 from study.specification import Specification, read_specification
 
@@ -50,6 +51,13 @@ class StudyFolder:
     def has_pictures(self) -> bool:
         """Whether its pictures were made."""
         return (self.path / "stimuli.json").is_file()
+
+    @property
+    def measured(self) -> tuple[int, ...]:
+        """Changes whenever a run whose pictures the study shows is measured anew."""
+        runs = () if self.specification is None else self.specification.run_folders(self.path)
+        tables = (RunFolder(run).metrics for run in runs)
+        return tuple(table.stat().st_mtime_ns if table.is_file() else 0 for table in tables)
 
 
 def studies_folder() -> Path:

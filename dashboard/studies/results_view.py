@@ -13,7 +13,7 @@ from dashboard.studies.listing import Listed
 from dashboard.studies.report_view import legend, show_section, style
 from dashboard.trouble import told
 from dashboard.wording import plain
-from study.progress import marks_of
+from study.progress import marks_of, without_seen
 from study.report import Report, build_report, read_study_data
 from study.report.export import answers_frame, markdown, record
 from study.report.findings import SIMULATED
@@ -28,12 +28,13 @@ def results(engine: Engine, one: Listed) -> None:
         help="Otherwise those alone whose answers are used, as decided under Quality.",
     )  # fmt: skip
     folder = folder_of(one.name)
-    path = None if folder is None else folder.path
+    path, measured = (None, ()) if folder is None else (folder.path, folder.measured)
 
     def analyse(_progress: object) -> Report:
         return build_report(read_study_data(engine, one.name, all_sessions=every), path)
 
-    key = ("report", one.name, every, marks_of(engine, one.name))
+    # A session that is under way says nothing yet, so an answer of it makes nothing anew.
+    key = ("report", one.name, every, without_seen(marks_of(engine, one.name)), measured)
     work = background.start(key, "Analysing the answers", analyse)
     if background.settled(work, may_wait=True):
         _show(work.result)

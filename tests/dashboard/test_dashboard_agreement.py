@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from dashboard.catalogue import runs
 from dashboard.settings import Settings, use
 from dashboard.studies import listing
 from dashboard.studies.agreement_data import agreed, direction_of, means, points, table, used_by
-from dashboard.studies.folders import look_again
+from dashboard.studies.folders import folder_of, look_again
 from study.engine import open_database
 from study.launching import prepared_database
 
@@ -68,6 +69,17 @@ def test_only_studies_of_the_run_are_offered(rehearsed: Rehearsed, begin: Callab
     begin(rehearsed.runs.parent)
     known = listing.listed(open_database(rehearsed.database))
     assert {*used_by(runs()["first"], known)} == {"pairs", REHEARSAL}
+
+
+def test_what_is_kept_of_a_study_follows_its_run_when_that_is_measured_anew(
+    rehearsed: Rehearsed, begin: Callable[[Path], None]
+) -> None:
+    begin(rehearsed.runs.parent)
+    folder = folder_of("pairs")
+    assert folder is not None and len(folder.measured) == 1
+    before, table = folder.measured, rehearsed.runs / "first" / "metrics.parquet"
+    os.utime(table, ns=(0, table.stat().st_mtime_ns + 1_000_000))
+    assert folder.measured != before and folder_of(REHEARSAL) == folder
 
 
 def test_results_and_means_are_of_the_judged_pictures(rehearsed: Rehearsed) -> None:
