@@ -101,5 +101,12 @@ def _entry(top: Path, path: Path) -> Run:
         config = folder.read_config()
     except MesofaceError as error:
         problem = str(error)
-    stamps = [file.stat().st_mtime_ns if file.is_file() else 0 for file in (folder.config, folder.metrics)]
-    return Run(name, folder, config, problem, tuple(stamps))
+    return Run(name, folder, config, problem, (modified(folder.config), modified(folder.metrics)))
+
+
+def modified(file: Path) -> int:
+    """When it was written last, in nanoseconds; 0 where it is not there, or not any more."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0

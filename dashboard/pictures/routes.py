@@ -55,5 +55,5 @@ def _answer(request: Request, named: Picture, width: int) -> Response:
         return FileResponse(thumbnail(source, width, key), media_type="image/webp", headers=headers)
     except MesofaceError as error:
         return PlainTextResponse(str(error), 422, headers=_SAFE)
-    except FileNotFoundError:  # the run is being made again this moment
+    except OSError:  # the run is being made again this moment, or is not ours to read
         return PlainTextResponse(_ABSENT, 404, headers=_SAFE)

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.address import link
 from dashboard.catalogue import Run
-from dashboard.run_records.state import Trouble, state_of
+from dashboard.run_records.state import FRESH_SECONDS, Trouble, state_of
 from dashboard.wording import plain
 from recon.runs.folder import ResultKey, complete_record
 
@@ -83,7 +83,13 @@ def doubtful_fits(run: Run) -> list[DoubtfulFit]:
     return _doubtful(str(run.folder.path), run.stamp, run)
 
 
-@st.cache_resource(max_entries=32, show_spinner="Reading how well the photographs were fitted …")
+# While a run goes on, nothing of its stamp changes.
+@st.cache_resource(
+    max_entries=32,
+    ttl=FRESH_SECONDS,
+    refresh_mode="background",
+    show_spinner="Reading how well the photographs were fitted …",
+)
 def _doubtful(name: str, stamp: tuple[int, ...], _run: Run) -> list[DoubtfulFit]:
     found = []
     for protocol in _run.protocols:

@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard.catalogue import Run, runs
 from dashboard.choosing import kept_choice
 from dashboard.grid import Cell, Head, grid
+from dashboard.run_records.state import FRESH_SECONDS
 from dashboard.wording import plain
 from metrics.report.provenance import Terms, runs_in_words, terms_of_pictures
 from metrics.report.sources import Sources
@@ -33,7 +34,8 @@ def settings(run: Run) -> None:
                 st.markdown("\n".join(f"- {plain(note)}" for note in said["notes"]))
 
 
-@st.cache_resource(max_entries=32, show_spinner="Reading the licences …")
+# While a run goes on, nothing of its stamp changes.
+@st.cache_resource(max_entries=32, ttl=FRESH_SECONDS, refresh_mode="background", show_spinner="Reading the licences …")
 def _terms(name: str, stamp: tuple[int, ...], _run: Run) -> list[Terms]:
     sources = Sources({_run.name: _run.folder}, {_run.name: _run.config}, {})
     return terms_of_pictures(sources, _run.subjects)

@@ -14,6 +14,7 @@ from dashboard.catalogue import Run
 from dashboard.charts.drawing import Chart
 from dashboard.charts.look import Look, draw
 from dashboard.grid import Cell, Head, grid
+from dashboard.run_records.state import FRESH_SECONDS
 from recon.errors import MesofaceError
 from recon.runs.folder import ResultKey
 from recon.storage import read_json
@@ -35,7 +36,10 @@ class Timings:
     unreadable: int
 
 
-@st.cache_resource(max_entries=32, show_spinner="Reading how long it took …")
+# While a run goes on, nothing of its stamp changes.
+@st.cache_resource(
+    max_entries=32, ttl=FRESH_SECONDS, refresh_mode="background", show_spinner="Reading how long it took …"
+)
 def _timings(name: str, stamp: tuple[int, ...], protocol: str, _run: Run) -> Timings:
     stages: list[tuple[str, str, float]] = []
     inside: list[tuple[str, str, float]] = []

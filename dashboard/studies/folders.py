@@ -13,6 +13,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from dashboard.catalogue import modified
 from dashboard.settings import current
 from recon.errors import InputError, MesofaceError
 from recon.runs.folder import RunFolder
@@ -56,8 +57,7 @@ class StudyFolder:
     def measured(self) -> tuple[int, ...]:
         """Changes whenever a run whose pictures the study shows is measured anew."""
         runs = () if self.specification is None else self.specification.run_folders(self.path)
-        tables = (RunFolder(run).metrics for run in runs)
-        return tuple(table.stat().st_mtime_ns if table.is_file() else 0 for table in tables)
+        return tuple(modified(RunFolder(run).metrics) for run in runs)
 
 
 def studies_folder() -> Path:
@@ -136,6 +136,10 @@ def write_study(name: str, text: str) -> Path:
         ) from error
     except OSError as error:
         raise storage_error(error, folder) from error
-    write_text(folder / FILE, text)
+    try:
+        write_text(folder / FILE, text)
+    except MesofaceError:
+        folder.rmdir()  # or the next try would find the name taken
+        raise
     look_again()
     return folder / FILE
