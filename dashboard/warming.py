@@ -12,10 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from dashboard.address import PAGES
 from dashboard.catalogue import Run, runs
 from recon.errors import MesofaceError
+
+if TYPE_CHECKING:
+    from dashboard.measurements.chosen import Chosen
 
 _log = logging.getLogger("mesoface.dashboard")
 
@@ -23,6 +27,8 @@ _log = logging.getLogger("mesoface.dashboard")
 _STUDIES = 3
 # Garbage is collected so often, and not after every run of the script, which would wait for it.
 _SWEEP_SECONDS = 20
+# Between works that nobody waits for: who looks meanwhile comes first.
+_PAUSE_SECONDS = 0.5
 
 
 def start() -> None:
@@ -63,6 +69,9 @@ def _steps() -> Iterator[Callable[[], object]]:
     for name in others:
         yield lambda name=name: import_module(name)  # type: ignore[misc]
     yield _count
+    if run is not None:
+        yield lambda: _ask_raters(run)
+        yield lambda: _conclude_in_depth(run)
 
 
 def _first_element() -> None:
@@ -72,25 +81,56 @@ def _first_element() -> None:
     st.empty()
 
 
-def _conclude(run: Run) -> None:
-    """The leaderboard and the metric in depth, as the page Metrics opens."""
+def _chosen(run: Run) -> Chosen:
+    """What the page Metrics shows of ``run`` as it opens."""
     from dashboard.measurements.chosen import Chosen
     from dashboard.values import comparison_of
     from metrics.conclusions import Selection
-    from metrics.report.cases import headline_place
 
     protocol = run.protocols[0]
     selection = Selection(protocols=(protocol,), headline=True)
-    chosen = Chosen(run, protocol, selection, comparison_of(run, selection, contrasts=False))
-    place = headline_place(chosen.comparison, protocol)
+    return Chosen(run, protocol, selection, comparison_of(run, selection, contrasts=False))
+
+
+def _conclude(run: Run) -> None:
+    """The leaderboard and the metric in depth, as the page Metrics opens."""
+    from dashboard.values import comparison_of
+    from metrics.report.cases import headline_place
+
+    chosen = _chosen(run)
+    place = headline_place(chosen.comparison, chosen.protocol)
     if place is not None:
         comparison_of(run, chosen.of(place))
+
+
+def _conclude_in_depth(run: Run) -> None:
+    """Every other metric of the leaderboard in depth; last, for it takes some seconds on a thousand people."""
+    from dashboard.values import comparison_of
+
+    chosen = _chosen(run)
+    for place in chosen.places:
+        time.sleep(_PAUSE_SECONDS)
+        comparison_of(run, chosen.of(place))
+
+
+def _ask_raters(run: Run) -> None:
+    """What raters said of the pictures of ``run``, for who opens a subject."""
+    from dashboard.studies_database import address, readable
+    from dashboard.viewer.verdicts import studies_of, verdicts_of
+
+    engine = readable()
+    if engine is None:
+        return
+    name, protocol = run.folder.path.resolve().name, run.protocols[0]
+    for study in studies_of(address(), name, protocol, engine)[-_STUDIES:]:
+        verdicts_of(address(), study.name, study.state, study.simulated, name, protocol, engine)
 
 
 def _count() -> None:
     from sqlalchemy import select
 
     from dashboard.studies.progress_view import tally_of
+    from dashboard.studies.quality_view import review_of
     from dashboard.studies_database import readable
     from study.database import StudyRow
     from study.engine import reading
@@ -102,3 +142,5 @@ def _count() -> None:
         names = session.scalars(select(StudyRow.name).order_by(StudyRow.id.desc()).limit(_STUDIES)).all()
     for name in names:
         tally_of(engine, name)
+    for name in names[:1]:
+        review_of(engine, name)

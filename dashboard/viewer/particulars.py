@@ -6,6 +6,7 @@ import streamlit as st
 from sqlalchemy import Engine
 
 from dashboard.address import say
+from dashboard.studies import background
 from dashboard.studies_database import address, readable
 from dashboard.trouble import sentence, told
 from dashboard.viewer.asked import Asked
@@ -14,6 +15,9 @@ from dashboard.viewer.verdicts import Rated, of_subject, studies_of, verdicts_of
 from dashboard.wording import plain
 from metrics.value_table import ValueTable
 from recon.errors import MesofaceError
+
+_READ_AT_ONCE = 5_000
+"""So many answers are read while the page waits."""
 
 
 def particulars(asked: Asked, table: ValueTable | None) -> None:
@@ -92,8 +96,14 @@ def _verdicts(asked: Asked) -> None:
 def _verdicts_of(asked: Asked, study: Rated, run: str, engine: Engine) -> bool:
     """What raters of one study said of this subject; whether there is anything to say."""
     label = ", simulated raters" if study.simulated else ""
+    of = (address(), study.name, study.state, study.simulated, run, asked.protocol)
+    if study.state[0] > _READ_AT_ONCE:
+        # A hundred thousand answers take seconds: the pictures do not wait for them.
+        work = background.start(("verdicts", *of), "Reading what raters said", lambda _: verdicts_of(*of, engine))
+        if work.running:
+            return not background.settled(work)
     try:
-        frame = verdicts_of(address(), study.name, study.state, study.simulated, run, asked.protocol, engine)
+        frame = verdicts_of(*of, engine)
     except MesofaceError as error:  # nothing may be concluded from its answers yet
         st.markdown(f"**{plain(study.name)}**{label}")
         st.caption(plain(sentence(error)))
