@@ -190,6 +190,7 @@ def _next_steps(out: Path) -> str:
             "What next:",
             f"  look at the contact sheet     {out / 'report' / 'sheet.png'}",
             f"  browse everything             {program} dashboard {out}",
+            "  ask people what looks real    there, on the page Studies: New study",
             f"  see skin at full size         {program} sheet {out} --crops --protocol occlude:right",
             f"  plots, spectra, worst cases   {program} compare {out} --format html",
             f"  the numbers, for programs     {program} compare {out} --format json",

@@ -13,6 +13,7 @@ from dashboard.charts.look import draw, look_of
 from dashboard.choosing import chosen_run, kept_choice
 from dashboard.studies import background, listing
 from dashboard.studies.agreement_data import Agreed, agreed, direction_of, in_words, means, points, table, used_by
+from dashboard.studies.analysing import analysed
 from dashboard.studies.folders import folder_of
 from dashboard.studies.going import link_to
 from dashboard.studies_database import is_to_be_made, studies_database
@@ -78,7 +79,7 @@ def _study(engine: Engine, name: str, every: bool) -> None:
     assert folder is not None
     key = ("agreement", name, every, without_seen(marks_of(engine, name)), folder.measured)
     work = background.start(key, "Setting metrics beside people", lambda _: agreed(engine, name, folder.path, every))
-    if background.settled(work, may_wait=True):
+    if analysed(work, name):
         _agreement(work.result, name)
 
 

@@ -61,9 +61,14 @@ class StudyFolder:
 
 
 def studies_folder() -> Path:
-    """Where study folders lie and are made."""
+    """Where study folders lie and are made: beside the folder of runs, whether that was named or one run in it."""
     settings = current()
-    return settings.studies or settings.runs.resolve().parent / "studies"
+    if settings.studies is not None:
+        return settings.studies
+    runs = settings.runs.resolve()
+    if (runs / "run.json").is_file() and runs.parent.name == "runs":
+        runs = runs.parent
+    return runs.parent / "studies"
 
 
 _found: dict[Path, tuple[float, dict[str, StudyFolder]]] = {}

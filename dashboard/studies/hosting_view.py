@@ -42,7 +42,10 @@ def _running(one: Listed, running: servers.Server) -> None:
                 servers.stop(one.name)
             background.forget(("serve", one.name))
             st.rerun()
-    st.caption("It ends with the dashboard. For people elsewhere serve it by the command line, behind https.")
+    st.caption(
+        "A browser is one rater: for another on the same machine take a private window, or links by name. The server "
+        "ends with the dashboard; for people elsewhere serve the study by the command line, behind https."
+    )
 
 
 def _stopped(one: Listed) -> None:

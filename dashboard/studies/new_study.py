@@ -213,11 +213,18 @@ def _validated(text: str, file: Path) -> Specification | None:
 
 
 def _about_consent(asked: Specification, costs: Costs) -> list[str]:
-    """Raters are told how long it takes: whether that is so."""
+    """Whether what raters are told is so."""
+    notes = []
     said, minutes = minutes_in(asked.consent.text), max(1, round(costs.minutes))
-    if said is None or abs(said - costs.minutes) <= max(1.5, 0.35 * costs.minutes):
-        return []
-    return [
-        f"The consent tells raters that it takes about {said} minutes; with {costs.trials} trials it is about "
-        f"{minutes}: change the text."
-    ]
+    if said is not None and abs(said - costs.minutes) > max(1.5, 0.35 * costs.minutes):
+        notes.append(
+            f"The consent tells raters that it takes about {said} minutes; with {costs.trials} trials it is about "
+            f"{minutes}: change the text."
+        )
+    if (asked.payment.provider == "local") == ("marketplace" in asked.consent.text):
+        notes.append(
+            "The consent speaks of a marketplace, and raters of your own come through none: change the text."
+            if asked.payment.provider == "local"
+            else "The id that the marketplace gives a rater is kept until it is paid: say so in the consent."
+        )
+    return notes

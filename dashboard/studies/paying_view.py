@@ -49,6 +49,24 @@ def paying(engine: Engine, one: Listed) -> None:
     held = not may_change() or not (due.approve or due.reject)
     if st.button(label, icon=":material/payments:", disabled=held, help=why_not() or None, key="ask pay"):
         _ask(engine, one.name, due)
+    if not local:
+        _commands(one, live=posted_live(engine, one.name))
+
+
+def _commands(one: Listed, *, live: bool) -> None:
+    """What has no button here: dealings with one rater of a marketplace, which need words or a look at its own page."""
+    folder = str(one.folder.path) if one.folder is not None else "STUDY"
+    end = " --live" if live else ""
+    lines = (
+        ("How the raters stand there; free the places of those who left:", f"follow {folder}{end}"),
+        ("Ask one to return the work, neither paid nor rejected:", f'ask-return {folder} SESSION --reason "…"{end}'),
+        ("Pay one a bonus, within the cap:", f'bonus {folder} SESSION CENTS --reason "…"{end}'),
+        ("Of a payment that may not have arrived, say whether it did:", "settle TOKEN --paid"),
+    )
+    with st.expander("On the command line: follow, ask to return, bonus, settle"):
+        for what, command in lines:
+            st.caption(what)
+            st.code(f"mesoface study {command}", language=None)
 
 
 def _done(name: str) -> None:

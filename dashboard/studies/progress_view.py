@@ -23,6 +23,9 @@ from study.progress import Tally, Way, marks_of, stimuli_of, way_of
 
 EVERY_SECONDS = 5.0
 _HEIGHT = 230
+# Every condition is named, however close the bars stand; and there are no half pictures.
+_NAMES = alt.Axis(labelLimit=180, labelOverlap=False, ticks=False, domain=False)
+_WHOLE = alt.Axis(tickMinStep=1, format="d")
 _MOST_TALLIES = 8
 
 Key = tuple[object, ...]
@@ -173,15 +176,17 @@ def _balance(counts: Counts, look: Look, key: Key) -> None:
     draw(kept((*key, "balance"), lambda: _bars_of_views(views, look)), words, "balance")
     methods = [count for name, count in views.items() if name != PHOTOGRAPH]
     if methods:
-        st.caption(f"Each method {min(methods)} to {max(methods)} times; equal once all places are done.")
+        least, most = min(methods), max(methods)
+        times = f"{least} to {most} times; equal once all places are done" if least < most else f"{least} times"
+        st.caption(f"Each method {times}.")
 
 
 def _bars_of_views(views: dict[str, int], look: Look) -> Chart:
     names = list(views)
     frame = pd.DataFrame({"condition": names, "pictures": list(views.values())})
     base = alt.Chart(frame, height=max(90, 30 * len(names) + 40)).encode(
-        y=alt.Y("condition:N", sort=None, title=None, axis=alt.Axis(labelLimit=180, ticks=False, domain=False)),
-        x=alt.X("pictures:Q", title="pictures in answered main trials", scale=alt.Scale(domainMin=0)),
+        y=alt.Y("condition:N", sort=None, title=None, axis=_NAMES),
+        x=alt.X("pictures:Q", title="pictures in answered main trials", scale=alt.Scale(domainMin=0), axis=_WHOLE),
         tooltip=["condition:N", "pictures:Q"],
     )
     bars = base.mark_bar(height=14).encode(color=alt.Color("condition:N", scale=look.colour(names), legend=None))

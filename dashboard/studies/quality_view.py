@@ -110,6 +110,7 @@ def _table(found: Review) -> Standing | None:
     known = {one.judgement.session: one for one in found.standings}
     turn = st.session_state.setdefault(_TURN, 0)
     if rows:
+        st.caption("Select a row to see that rater's answers with their pictures, and to decide otherwise.")
         picked = st.dataframe(
             frame_of(rows, found.simulated), hide_index=True, column_config=_COLUMNS, on_select="rerun",
             selection_mode="single-row", key=f"{_TURN} {turn} {shown}",

@@ -8,6 +8,7 @@ import streamlit as st
 from sqlalchemy import Engine
 
 from dashboard.studies import background
+from dashboard.studies.analysing import analysed
 from dashboard.studies.folders import folder_of
 from dashboard.studies.listing import Listed
 from dashboard.studies.report_view import legend, show_section, style
@@ -36,7 +37,7 @@ def results(engine: Engine, one: Listed) -> None:
     # A session that is under way says nothing yet, so an answer of it makes nothing anew.
     key = ("report", one.name, every, without_seen(marks_of(engine, one.name)), measured)
     work = background.start(key, "Analysing the answers", analyse)
-    if background.settled(work, may_wait=True):
+    if analysed(work, one.name):
         _show(work.result)
 
 

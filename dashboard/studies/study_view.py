@@ -106,7 +106,8 @@ def _file(engine: Engine | None, one: Listed) -> None:
         rows["Opened"] = _moment(one.status.opened_at)
         rows["Closed"] = _moment(one.status.closed_at)
         for state, places, url in one.status.postings:
-            rows["Posting"] = f"{state}, {places} places" + f", {url}" * bool(url)
+            # Raters of our own come to the server, wherever it runs: the address of the launch is none of theirs.
+            rows["Posting"] = f"{state}, {places} places" + f", {url}" * bool(url and one.provider != "local")
         if one.status.postings and one.provider != "local":
             rows["Money"] = "real" if posted_live(engine, one.name) else "none: a sandbox or a draft"
     facts({name: value for name, value in rows.items() if value})

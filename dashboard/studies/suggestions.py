@@ -34,6 +34,9 @@ _WIDTH_STEP = 40
 _TRAINED_OF = 4
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _MINUTES = re.compile(r"about (?:(\d+)|([a-z]+)) minutes?\b")
+# The form begins with raters of one's own, who come through no marketplace.
+_OF_MARKETPLACE = re.compile(r"The id that the\s+marketplace gives you is needed to pay you,[^.]*\.")
+_OF_LINK = "If your link names you, only a pseudonym of that name is kept."
 _SHOWN = re.compile(
     r"\b(?:about )?(?:\d+|[a-z]+) (pictures of faces|pairs of pictures|sets of pictures|pictures)(?=\s)"
 )
@@ -193,8 +196,8 @@ def _trials(run: Run, example: str, changes: Mapping[str, Any], said: list[str])
         said.append(f"{most} trials a rater instead of {found.trials.main}: nobody sees a picture twice.")
         given["trials.main"] = most
     changed = _specification(example, {**changes, **given})
-    if changed is not None and given["trials.main"] != base["trials"]["main"]:
-        given["consent.text"] = honest_consent(changed)
+    if changed is not None:
+        given["consent.text"] = honest_consent(changed, counted=given["trials.main"] != base["trials"]["main"])
     return given
 
 
@@ -205,11 +208,14 @@ def _specification(example: str, changes: Mapping[str, Any]) -> Specification | 
         return None
 
 
-def honest_consent(asked: Specification) -> str:
-    """The consent with the trials and minutes that the study has."""
+def honest_consent(asked: Specification, *, counted: bool) -> str:
+    """The consent for raters of one's own; ``counted``: with the trials and minutes that the study has."""
+    own = _OF_MARKETPLACE.sub(_OF_LINK, asked.consent.text)
+    if not counted:
+        return own
     costs = estimate(asked)
     minutes = max(1, round(costs.minutes))
-    text = _MINUTES.sub(f"about {minutes} minute{'s' * (minutes > 1)}", asked.consent.text)
+    text = _MINUTES.sub(f"about {minutes} minute{'s' * (minutes > 1)}", own)
     return _SHOWN.sub(rf"{costs.trials} \1", text, count=1)
 
 
