@@ -4,34 +4,68 @@ const LEAST_CELL = 104
 const MOST_CELL = 216
 const FIRST_COLUMN = 74
 
+// So many rows below the first screen are drawn with it; the others come when the page has been shown.
+const ROWS_AHEAD = 2
+
 /** Draw the matrix into `place`. `memory` outlives it: where it was scrolled to, who was looked at. */
 function drawMatrix(place, host, data, go, memory) {
-  const width = cellWidth(place, data.columns.length + 1)
-  const table = make("table", { class: "matrix", style: { "--cell": `${width}px` } },
+  const first = firstColumn(data.rows)
+  const width = cellWidth(place, first, data.columns.length + 1)
+  const row = (one) => bodyRow(one, data, width, (changes) => {
+    memory.scrolled = scroller.scrollTop
+    go(changes)
+  })
+  const body = make("tbody", {})
+  const column = (wide) => make("col", { style: { width: `${wide}px` } })
+  // Of a table whose columns have widths the browser need not measure every cell before it shows one.
+  const table = make("table", { class: "matrix", style: { "--cell": `${width}px`, width: `${first + (data.columns.length + 1) * (width + 8)}px` } },
     make("caption", { class: "unseen" }, "Subjects and the pictures that each method made of them"),
+    make("colgroup", {}, column(first), ...Array.from({ length: data.columns.length + 1 }, () => column(width + 8))),
     make("thead", {}, make("tr", {},
       make("th", { scope: "col" }, "subject"), make("th", { scope: "col" }, "photograph"),
-      ...data.columns.map((column) => headCell(host, column, go)))),
-    make("tbody", {}, ...data.rows.map((row) => bodyRow(row, data, width, (changes) => {
-      memory.scrolled = scroller.scrollTop
-      go(changes)
-    }))))
+      ...data.columns.map((one) => headCell(host, one, go)))),
+    body)
   const scroller = make("div", { class: "scroller", tabindex: "-1" }, table)
+  // Measured before anything is changed, and once more when all stands: in between, measuring lays everything out.
+  let room = roomBelow(memory.top ?? place.getBoundingClientRect().top + 40)
+  scroller.style.maxHeight = `${room}px`
+  const back = memory.scrolled !== undefined && memory.page === data.page ? memory.scrolled : 0
+  const least = data.rows.length ? Math.max(1, Math.min(...data.rows.slice(0, 8).map((one) => (width * one.frame[1]) / one.frame[0]))) : 1
+  const seen = back ? data.rows.length : Math.ceil(room / least) + ROWS_AHEAD
+  body.append(...data.rows.slice(0, seen).map(row))
   place.replaceChildren(matrixBar(data, go), scroller)
   arrowKeys(table, memory.subject)
   const fill = () => {
-    const room = innerHeight - scroller.getBoundingClientRect().top - 20
-    scroller.style.maxHeight = `${Math.max(380, room)}px`
+    memory.top = scroller.getBoundingClientRect().top
+    if (roomBelow(memory.top) === room) return
+    room = roomBelow(memory.top)
+    scroller.style.maxHeight = `${room}px`
   }
-  fill()
+  const later = requestAnimationFrame(() => setTimeout(() => {
+    if (!scroller.isConnected) return
+    fill()
+    body.append(...data.rows.slice(seen).map(row))
+  }))
   addEventListener("resize", fill)
-  if (memory.scrolled !== undefined && memory.page === data.page) scroller.scrollTop = memory.scrolled
+  if (back) scroller.scrollTop = back
   memory.page = data.page
-  return () => removeEventListener("resize", fill)
+  return () => {
+    cancelAnimationFrame(later)
+    removeEventListener("resize", fill)
+  }
 }
 
-function cellWidth(place, columns) {
-  const room = (place.clientWidth || 1200) - FIRST_COLUMN - 14
+function roomBelow(top) {
+  return Math.max(380, Math.round(innerHeight - top - 20))
+}
+
+/** Width of the column of names: the longest one, as far as it stays narrow; longer names are broken. */
+function firstColumn(rows) {
+  return Math.round(Math.min(128, Math.max(FIRST_COLUMN, ...rows.map((row) => row.subject.length * 8.5 + 16))))
+}
+
+function cellWidth(place, first, columns) {
+  const room = (place.clientWidth || 1200) - first - 14
   return Math.round(Math.min(MOST_CELL, Math.max(LEAST_CELL, room / columns - 9)))
 }
 
@@ -94,15 +128,16 @@ function widths(address) {
 
 /** Arrows move between cells, Home and End within a row, Enter opens (it is a link). One cell is in the tab order. */
 function arrowKeys(table, subject) {
-  const links = [...table.tBodies[0].rows].map((row) => [...row.querySelectorAll("a.cell")])
-  if (!links.length || !links[0].length) return
-  const known = links.findIndex((row) => row[0].dataset.subject === subject)
-  const first = links[Math.max(0, known)][0]
-  first.tabIndex = 0
+  const rows = () => [...table.tBodies[0].rows].map((row) => [...row.querySelectorAll("a.cell")])
+  const drawn = rows()
+  if (!drawn.length || !drawn[0].length) return
+  const known = drawn.findIndex((row) => row[0].dataset.subject === subject)
+  drawn[Math.max(0, known)][0].tabIndex = 0
   table.addEventListener("keydown", (event) => {
     const now = event.target.closest?.("a.cell")
+    if (!now || event.ctrlKey || event.metaKey || event.altKey) return
+    const links = rows()
     const row = links.findIndex((one) => one.includes(now))
-    if (row < 0 || event.ctrlKey || event.metaKey || event.altKey) return
     const column = links[row].indexOf(now)
     const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
                    Home: [0, -column], End: [0, links[row].length - 1 - column] }[event.key]
