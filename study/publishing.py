@@ -227,13 +227,10 @@ class PublishedPictures:
         record = read_json(path)
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise InputError(f"'{path}' is not of the format that this mesoface reads ({FORMAT}): publish again.")
-        self._place = Destination(
-            record["bucket"], record["prefix"], record["endpoint"], record["access"], record["base"]
-        )
-        self._region, self._seconds, self._clock = record["region"], seconds, clock
+        self._place, self._region, self.files = _recorded(record, path)
+        self._seconds, self._clock = seconds, clock
         self._client = _client(self._place, self._region) if self._place.access == "presigned" else None
         self._signed: dict[str, tuple[float, str]] = {}
-        self.files = frozenset(record["files"])
         parts = urlsplit(self.address(min(self.files)))
         self.origin = f"{parts.scheme}://{parts.netloc}"
 
@@ -247,6 +244,18 @@ class PublishedPictures:
             signed = _signed(self._client, self._place, name, self._seconds)
             self._signed[name] = at, signed
         return signed
+
+
+def _recorded(record: Mapping[str, Any], path: Path) -> tuple[Destination, str, frozenset[str]]:
+    """Place, region and files of ``published.json``."""
+    try:
+        given = (record[name] for name in ("bucket", "prefix", "endpoint", "access", "base"))
+        place, region, files = Destination(*given), str(record["region"]), frozenset(map(str, record["files"]))
+        if not files or place.access not in get_args(Access):
+            raise ValueError("it names no pictures, or no way to them")
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"'{path}' is damaged ({error}): publish again, which writes it anew.") from error
+    return place, region, files
 
 
 def _signed(client: Any, place: Destination, name: str, seconds: int) -> str:

@@ -166,6 +166,20 @@ def addresses(study: Path, seconds: int = 600) -> dict[str, str]:
     return {name.partition(".")[0]: pictures.address(name) for name in pictures.files}
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"files": []}, {"files": None}, {"access": "open"}, {"bucket": ...}, {"region": ...}]
+)
+def test_a_damaged_record_is_said_with_the_mend(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    whole = {"format": 1, "bucket": "faces", "prefix": "", "endpoint": None, "region": "eu-west-1", "access": "public",
+             "base": "", "files": ["a.webp"]}  # fmt: skip
+    write_json(tmp_path / "published.json", whole)
+    assert PublishedPictures(tmp_path).origin == "https://faces.s3.eu-west-1.amazonaws.com"
+    record = {name: value for name, value in {**whole, **wrong}.items() if value is not ...}
+    write_json(tmp_path / "published.json", record)
+    with pytest.raises(InputError, match=r"published\.json' is damaged .*: publish again"):
+        PublishedPictures(tmp_path)
+
+
 def test_signed_addresses_give_the_pictures(store: Any, study: Path) -> None:
     sent(study)
     found = addresses(study)
