@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from dashboard.navigation import draw
 
-draw()
+# Streamlit runs this as ``__main__``; a worker process that is started from here must not.
+if __name__ == "__main__":
+    draw()

@@ -8,8 +8,10 @@ expensive conversions are made once.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Before numpy or torch are imported: two test processes share two cores, and one thread each is the fastest then.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -98,3 +100,19 @@ def asset(mesoface_home: Path) -> Callable[[str], Path]:
             pytest.skip(f"needs the asset '{name}': {error}")
 
     return find
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """Playwright's browser; skips where there is none.
+
+    Not for longer than a module: while it lives, its event loop counts as running in this thread.
+    """
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("needs Chromium: no 'chromium', 'chromium-browser' or 'google-chrome' on the path")
+    with sync_api.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()

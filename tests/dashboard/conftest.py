@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 STARTING_SECONDS = 120
+_MAIN = sys.modules["__main__"]
 # What a page needs to be there: Streamlit's script has run to its end.
 DRAWN = "[data-testid=stApp][data-test-script-state=notRunning] [data-testid=stMainBlockContainer] *"
 
@@ -66,9 +66,16 @@ class Dashboard:
 StartDashboard = Callable[..., Dashboard]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(autouse=True)
+def main_module() -> Iterator[None]:
+    """What ``streamlit.testing`` puts in the place of ``__main__`` is what later processes would run as theirs."""
+    yield
+    sys.modules["__main__"] = _MAIN
+
+
+@pytest.fixture(scope="module")
 def start_dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartDashboard]:
-    """``start_dashboard(runs, *options, **environment)``: a dashboard that lives until the session ends."""
+    """``start_dashboard(runs, *options, **environment)``: a dashboard that lives until the module's tests end."""
     running: list[Dashboard] = []
 
     def start(runs: Path, *options: str, **environment: str) -> Dashboard:
@@ -79,19 +86,6 @@ def start_dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartD
     yield start
     for one in running:
         one.stop()
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """Playwright's browser; skips where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("needs Chromium: no 'chromium', 'chromium-browser' or 'google-chrome' on the path")
-    with sync_api.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Visit:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,17 +28,10 @@ ZOOMED = {"width": 640, "height": 400}  # what is left of DESK at a zoom of 200 
 PATIENCE = 15_000
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium of this machine; skips where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package 'playwright'")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("needs Chromium: no 'chromium', 'chromium-browser' or 'google-chrome' on the path")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    """Chromium of this machine."""
+    return chromium
 
 
 @pytest.fixture

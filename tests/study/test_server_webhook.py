@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -92,18 +92,19 @@ def test_a_signed_message_brings_what_prolific_itself_says(app: FastAPI, databas
 @pytest.mark.parametrize(
     ("headers", "body", "status"),
     [
-        ({}, BODY, 401),
-        (signed(BODY, secret="another"), BODY, 401),
-        (signed(BODY), BODY + b" ", 401),
-        (signed(BODY, age=OLDEST_SECONDS + 5), BODY, 401),
-        (signed(b"[]"), b"[]", 400),
-        (signed(b"no json"), b"no json", 400),
+        (dict, BODY, 401),
+        (lambda: signed(BODY, secret="another"), BODY, 401),
+        (lambda: signed(BODY), BODY + b" ", 401),
+        (lambda: signed(BODY, age=OLDEST_SECONDS + 5), BODY, 401),
+        (lambda: signed(b"[]"), b"[]", 400),
+        (lambda: signed(b"no json"), b"no json", 400),
     ],
+    ids=["unsigned", "another secret", "another body", "too old", "a list", "no JSON"],
 )
 def test_what_prolific_did_not_sign_changes_and_asks_nothing(
-    app: FastAPI, database: Engine, fake: FakeProlific, headers: dict[str, str], body: bytes, status: int
+    app: FastAPI, database: Engine, fake: FakeProlific, headers: Callable[[], dict[str, str]], body: bytes, status: int
 ) -> None:
-    reply = TestClient(app).post(ADDRESS, content=body, headers=headers)
+    reply = TestClient(app).post(ADDRESS, content=body, headers=headers())  # signed now
     assert reply.status_code == status and "error" in reply.json()
     assert stand(database) == ("", "done") and fake.requests == []
 
