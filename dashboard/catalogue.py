@@ -104,9 +104,9 @@ def _entry(top: Path, path: Path) -> Run:
     return Run(name, folder, config, problem, (modified(folder.config), modified(folder.metrics)))
 
 
-def modified(file: Path) -> int:
+def modified(path: Path) -> int:
     """When it was written last, in nanoseconds; 0 where it is not there, or not any more."""
     try:
-        return file.stat().st_mtime_ns
+        return path.stat().st_mtime_ns
     except OSError:
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,16 +14,17 @@ from typing import Any
 
 import yaml
 
-from dashboard.catalogue import Run
+from dashboard.catalogue import Run, modified
 from dashboard.settings import current
 from recon.storage import make_folder, write_text
-from study.contract import PHOTOGRAPH
-from study.ready_files import ready_files
+from study.ready_files import as_yaml, changed, ready, ready_text
 from study.specification import Specification
 from study.study_file import model_from_text
+from study.suggestions import Suggestion, suggestion
 
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
-WIDTH = 110
+MOST_DRAFTS = 50
+"""Drafts that are kept in the cache folder; a check of one that is gone writes it anew."""
 
 
 @dataclass(frozen=True)
@@ -41,51 +43,10 @@ class Draft:
         return as_yaml(changed(ready(self.example), self.changes))
 
 
-@lru_cache(maxsize=16)
-def _ready(example: str) -> str:
-    return ready_files()[example].read_text(encoding="utf-8")
-
-
-def ready(example: str) -> dict[str, Any]:
-    """What the ready file ``example`` says."""
-    found: dict[str, Any] = yaml.safe_load(_ready(example))
-    return found
-
-
 def about(example: str) -> str:
     """The first sentence of the ready file's own comment."""
-    lines = [line.lstrip("# ").strip() for line in _ready(example).splitlines() if line.startswith("#")]
+    lines = [line.lstrip("# ").strip() for line in ready_text(example).splitlines() if line.startswith("#")]
     return " ".join(lines[: lines.index("")] if "" in lines else lines)
-
-
-def changed(record: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """``record`` with dotted fields set, and those set to None taken out."""
-    for name, value in changes.items():
-        *blocks, last = name.split(".")
-        place = record
-        for block in blocks:
-            place = place.setdefault(block, {})
-        if value is None:
-            place.pop(last, None)
-        else:
-            place[last] = value
-    return record
-
-
-class _Dumper(yaml.SafeDumper):
-    """Texts of several lines stand as people write them."""
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def as_yaml(record: Mapping[str, Any]) -> str:
-    """``record`` as a study file."""
-    return yaml.dump(dict(record), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH)
 
 
 def validated(text: str, file: Path) -> Specification:
@@ -103,14 +64,14 @@ def name_for(run: Run, example: str, taken: set[str]) -> str:
     return next(name for name in (stem, *(f"{stem}-{n}" for n in range(2, 1000))) if name not in taken)
 
 
-def conditions_for(run: Run, example: str) -> list[str]:
-    """Those of the ready file that the run has, and at least three methods of the run where it has so many."""
-    base = ready(example)
-    wanted = base["conditions"]
-    methods = [name for name in wanted if name in run.methods]
-    methods += [name for name in run.methods if name not in methods][: max(0, min(3, len(run.methods)) - len(methods))]
-    alone = len(methods) == 1 and base["design"] in ("pairwise", "ranking")  # what is compared needs another
-    return [PHOTOGRAPH] * (PHOTOGRAPH in wanted or alone) + methods
+def suggested(run: Run, example: str) -> Suggestion:
+    """What the form starts with; worked out once for a state of the run."""
+    return _suggested(run.folder.path, example, run.stamp)
+
+
+@lru_cache(maxsize=64)
+def _suggested(run: Path, example: str, stamp: tuple[int, ...]) -> Suggestion:
+    return suggestion(run, example)
 
 
 def run_from(folder: Path, run: Run) -> str:
@@ -123,8 +84,17 @@ def kept_draft(record_text: str, run: Run) -> Path:
     record = yaml.safe_load(record_text)
     record["stimuli"]["runs"] = [str(run.folder.path.resolve())]
     text = as_yaml(record)
-    folder = make_folder(current().cache / "drafts" / hashlib.sha256(text.encode()).hexdigest()[:24])
+    drafts = current().cache / "drafts"
+    folder = make_folder(drafts / hashlib.sha256(text.encode()).hexdigest()[:24])
     file = folder / "study.yaml"
     if not file.is_file():
         write_text(file, text)
+        _forget_old(drafts)
     return file
+
+
+def _forget_old(drafts: Path) -> None:
+    """Every change of the form is another draft: the newest :data:`MOST_DRAFTS` stay."""
+    known = sorted(drafts.iterdir(), key=modified, reverse=True)
+    for one in known[MOST_DRAFTS:]:
+        shutil.rmtree(one, ignore_errors=True)  # another visitor may be at it as well

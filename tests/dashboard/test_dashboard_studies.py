@@ -28,12 +28,12 @@ from dashboard.access import require_change
 from dashboard.catalogue import runs
 from dashboard.settings import Settings, use
 from dashboard.studies import background, listing
+from dashboard.studies import draft as draft_module
 from dashboard.studies.changes import amount_of, confirmed
-from dashboard.studies.draft import Draft, kept_draft, name_for, validated
+from dashboard.studies.draft import Draft, kept_draft, name_for, suggested, validated
 from dashboard.studies.folders import folder_of, folders, look_again, studies_folder, write_study
 from dashboard.studies.hosting_view import links_for
 from dashboard.studies.pictures import stimulus_address, stimulus_routes
-from dashboard.studies.suggestions import minutes_in, suggestion
 from recon.errors import InputError, UsageError
 from recon.progress import no_progress
 from study.check import check_study
@@ -42,6 +42,7 @@ from study.launching import launch_study, prepared_database, study_status
 from study.ready_files import ready_files
 from study.specification import read_specification
 from study.stimuli import read_catalogue
+from study.suggestions import minutes_in
 
 SHOW = """
 import streamlit as st
@@ -85,7 +86,7 @@ def run(tmp_path: Path, settings: Callable[..., Settings]) -> Any:
 
 
 def _draft(run: Any, example: str) -> Draft:
-    return Draft(example, {**suggestion(run, example).changes, "name": "mine", "stimuli.runs": ["../../runs/first"]})
+    return Draft(example, {**suggested(run, example).changes, "name": "mine", "stimuli.runs": ["../../runs/first"]})
 
 
 @pytest.mark.parametrize("example", list(ready_files()))
@@ -102,7 +103,7 @@ def test_every_ready_file_becomes_a_study_of_a_run_with_few_people(run: Any, exa
 
 
 def test_what_is_made_to_fit_a_run_is_said(run: Any) -> None:
-    fitting = suggestion(run, "split_face")
+    fitting = suggested(run, "split_face")
     # Five people of whom one is for training; split faces show each of the others twice.
     assert (fitting.changes["stimuli.people"], fitting.changes["trials.main"]) == (4, 8)
     # Photographs of 240 × 300, in which a frame of 4:5 with the face is at most 200 wide.
@@ -116,7 +117,7 @@ def test_what_is_made_to_fit_a_run_is_said(run: Any) -> None:
 def test_people_whose_licence_is_closed_need_a_leave(tmp_path: Path, settings: Callable[..., Settings]) -> None:
     make_run(tmp_path / "runs" / "closed", subjects=SUBJECTS, licence=UNKNOWN)
     settings()
-    fitting = suggestion(runs()["closed"], "pairwise")
+    fitting = suggested(runs()["closed"], "pairwise")
     assert any("your own laboratory" in one for one in fitting.said)
     assert "stimuli.allow_restricted" not in fitting.changes  # a person gives it
 
@@ -129,6 +130,14 @@ def test_what_is_written_is_read_back_and_never_written_over(run: Any) -> None:
         write_study("mine", "other")
     assert file.read_bytes() == before
     assert name_for(run, "pairwise", {"first-pairwise"}) == "first-pairwise-2"
+
+
+def test_drafts_of_a_form_do_not_pile_up(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draft_module, "MOST_DRAFTS", 3)
+    base = _draft(run, "pairwise")
+    files = [kept_draft(Draft("pairwise", {**base.changes, "raters": 10 + n}).text(), run) for n in range(6)]
+    assert files[-1].is_file() and not files[0].exists()
+    assert len([*(tmp_path / "cache" / "drafts").iterdir()]) == 3
 
 
 def test_a_wrong_draft_is_refused_in_the_words_of_the_file(run: Any) -> None:
