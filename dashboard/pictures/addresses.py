@@ -8,6 +8,7 @@ stands for a part that a kind does not need, ``~`` for the slash inside a name. 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 from urllib.parse import quote
 
@@ -37,7 +38,12 @@ class Picture:
     def address(self, width: int = 0) -> str:
         """Where the server has it, at most ``width`` pixels wide."""
         parts = (self.run, self.kind, self.protocol, self.method, self.subject, self.view, str(width))
-        return ROOT + "".join("/" + quote(part.replace("/", "~") or "-", safe="~:") for part in parts)
+        return ROOT + "".join(map(_quoted, parts))
+
+
+@lru_cache(maxsize=20_000)  # the same few names hundreds of times a page
+def _quoted(part: str) -> str:
+    return "/" + quote(part.replace("/", "~") or "-", safe="~:")
 
 
 def parsed(parts: dict[str, str]) -> tuple[Picture, int] | None:

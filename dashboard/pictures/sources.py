@@ -19,6 +19,10 @@ from recon.runs.folder import ResultKey, complete_record, has_head
 
 Box = tuple[int, int, int, int]
 FITTED = "fitted"
+MOST_SEEN = 50_000
+"""So many pictures are remembered as there; looking costs four calls of the file system each."""
+
+_seen: dict[tuple[Path, tuple[int, ...], Picture], None] = {}
 _MAPS = {"albedo": "albedo.png", "mask": "mask.png", "head": "head.glb"}
 
 
@@ -119,8 +123,17 @@ def frame_of(run: Run, subject: str, protocol: str) -> Box | None:
 
 
 def why_missing(run: Run, picture: Picture) -> str:
-    """Why there is no such picture, in a sentence; empty where there is one."""
+    """Why there is no such picture, in a sentence; empty where there is one, or was when it was last looked for.
+
+    One that went since says so itself where it is shown: its address answers that it is not there.
+    """
+    seen = (run.folder.path, run.stamp, picture)
+    if seen in _seen:
+        return ""
     if source_of(picture) is not None:
+        _seen[seen] = None
+        if len(_seen) > MOST_SEEN:
+            _seen.clear()
         return ""
     if not picture.method:
         return "the run has not got to this subject yet, or it failed: run the same command again."
