@@ -23,6 +23,8 @@ from recon.progress import Progress
 
 T = TypeVar("T")
 MOST_KEPT = 32
+# A result that holds all answers of a study takes a hundred megabytes: of these the latest ones are kept.
+_HEAVY, _MOST_HEAVY = "report", 3
 _AT_ONCE = 2
 _LOOK_EVERY = 0.7
 # Work that ends this fast is waited for: a page that flickers is worse than one that takes a moment.
@@ -95,7 +97,9 @@ def forget(key: Hashable) -> None:
 
 
 def _forget_old() -> None:
-    for key in [key for key, work in _works.items() if not work.running][: max(0, len(_works) - MOST_KEPT)]:
+    ended = [key for key, work in _works.items() if not work.running]
+    heavy = [key for key in ended if isinstance(key, tuple) and key[0] == _HEAVY]
+    for key in {*ended[: max(0, len(_works) - MOST_KEPT)], *heavy[: max(0, len(heavy) - _MOST_HEAVY)]}:
         del _works[key]
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import comparison_runs
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.address import link
 from dashboard.catalogue import runs
-from dashboard.charts import distributions, people
+from dashboard.charts import distributions, drawing, people
+from dashboard.charts import look as look_module
 from dashboard.charts.look import Look
 from dashboard.grid import Cell, Head, html_of
 from dashboard.measurements import downloads
@@ -102,6 +107,38 @@ def test_address_says_metric_part_and_pair(folder: Path) -> None:
     page.selectbox(key="second method").set_value("meso").run()
     assert page.query_params["methods"] == "pca,meso"
     assert any("meso is better beyond chance" in text.value for text in page.markdown)
+
+
+def test_charts_are_valid_vega_lite_and_made_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The dashboard draws them without asking the schema, which takes longer than all the rest of a page.
+    made: list[str] = []
+
+    def checked(chart: drawing.Chart) -> drawing.Drawing:
+        made.append(type(chart).__name__)
+        chart.to_dict(validate=True)
+        return drawing_of(chart)
+
+    drawing_of = drawing.drawing_of
+    for module in (drawing, look_module):
+        monkeypatch.setattr(module, "drawing_of", checked)
+    monkeypatch.setattr(drawing, "_kept", OrderedDict())
+    for part in ("overview", "groups", "strength", "changes"):
+        page = _open(run="first", protocol="blur:8", part=part, metric="PSNR")
+        assert not page.error
+    assert len(made) == 3 + 1 + 1 + 1
+    _open(run="first", protocol="blur:8", metric="PSNR")
+    assert len(made) == 6, "the overview was drawn before, and nothing changed"
+
+
+def test_a_drawing_holds_the_tables_of_its_layers() -> None:
+    first, second = pd.DataFrame({"x": [1, 2], "kind": ["a", "b"]}), pd.DataFrame({"x": [3.5]})
+    chart = alt.layer(
+        alt.Chart(first).mark_point().encode(x="x:Q", color="kind:N"), alt.Chart(second).mark_rule().encode(x="x:Q")
+    )
+    drawn = drawing.drawing_of(chart).spec
+    tables = {name: pa.ipc.open_stream(content).read_pandas() for name, content in drawn["datasets"].items()}
+    pd.testing.assert_frame_equal(tables[drawn["layer"][0]["data"]["name"]], first)
+    pd.testing.assert_frame_equal(tables[drawn["layer"][1]["data"]["name"]], second)
 
 
 def test_groups_have_their_gap_with_its_p(folder: Path) -> None:
