@@ -36,21 +36,63 @@ def study() -> None:
 
 @study.command("example")
 @click.argument("name", required=False)
-def example_command(name: str | None) -> None:
-    """Print the ready study file NAME, to copy and change; without NAME their names."""
+@click.option(
+    "--run", type=click.Path(path_type=Path), help="Make it fit this run: its methods, people, and size of pictures."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write study.yaml into this new folder, which names the study."
+)
+def example_command(name: str | None, run: Path | None, out: Path | None) -> None:
+    """Print the ready study file NAME, to copy and change; without NAME their names.
+
+    With --run it asks raters of your own (payment.provider local), and can be launched as it is.
+    """
     import difflib
 
     from recon.errors import UsageError
-    from study.ready_files import ready_files
+    from study.ready_files import ready_files, ready_text
 
     known = ready_files()
     if name is None:
+        if run is not None or out is not None:
+            raise UsageError(f"say which ready study: {', '.join(known)}.")
         click.echo("\n".join(known))
         return
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
         raise UsageError(f"there is no example '{name}': did you mean '{near}'? Known: {', '.join(known)}.")
-    click.echo(known[name].read_text(encoding="utf-8"), nl=False)
+    text = ready_text(name) if run is None else _fitted(name, run, out)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        click.echo(f"wrote {_written(text, out)}")
+
+
+def _fitted(name: str, run: Path, out: Path | None) -> str:
+    """The ready study ``name`` for ``run``; what was changed is said on the standard error."""
+    import os
+
+    from study.ready_files import as_yaml, changed, ready
+    from study.suggestions import suggestion
+
+    fitting = suggestion(run, name)
+    for sentence in fitting.said:
+        click.echo(sentence, err=True)
+    place = str(run.resolve()) if out is None else Path(os.path.relpath(run.resolve(), out.resolve())).as_posix()
+    own = {} if out is None else {"name": out.resolve().name}
+    return as_yaml(changed(ready(name), {**fitting.changes, **own, "stimuli.runs": [place]}))
+
+
+def _written(text: str, folder: Path) -> Path:
+    from recon.errors import InputError
+    from recon.storage import make_folder, write_text
+
+    file = folder / "study.yaml"
+    if file.exists():
+        raise InputError(f"'{file}' is there already, and is not written over: name another folder.")
+    make_folder(folder)
+    write_text(file, text)
+    return file
 
 
 @study.command("schema")

@@ -15,25 +15,24 @@ from dashboard.studies import listing
 from dashboard.studies.draft import (
     Draft,
     about,
-    changed,
     kept_draft,
     name_for,
-    ready,
     run_from,
+    suggested,
     validated,
 )
 from dashboard.studies.facts import facts
 from dashboard.studies.folders import folders, studies_folder, write_study
 from dashboard.studies.preparing import checked, cost_rows
-from dashboard.studies.suggestions import minutes_in, suggestion
 from dashboard.trouble import told
 from dashboard.wording import plain
 from recon.errors import MesofaceError
 from study.contract import PHOTOGRAPH
 from study.costs import CURRENCIES, Costs, advice_on_costs, estimate, objections_to_costs
 from study.designs import DESIGNS
-from study.ready_files import ready_files
+from study.ready_files import changed, ready, ready_files
 from study.specification import Specification
+from study.suggestions import minutes_in
 from study.wording import SCALES
 
 _TITLES = {
@@ -74,7 +73,7 @@ def new_study() -> None:
 
 def _fields(run: Run, example: str) -> Draft:
     """The fields of the form; widgets of another run or example are other widgets."""
-    fitting, key = suggestion(run, example), f"{run.name} {example}"
+    fitting, key = suggested(run, example), f"{run.name} {example}"
     base = changed(ready(example), fitting.changes)
     if fitting.said:
         said = "\n".join(f"- {plain(sentence)}" for sentence in fitting.said)

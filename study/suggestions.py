@@ -1,4 +1,4 @@
-"""What the form of a new study starts with: the ready file, made to fit the people and methods that a run has.
+"""A ready study file made to fit the people and methods that a run has: what a new study starts with.
 
 A ready file asks for a published study's people and trials; a small run has fewer, or photographs too small for its
 pictures. What is changed for that is said in sentences, and nothing that can be launched as it is is changed.
@@ -10,17 +10,17 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dashboard.catalogue import Run
-from dashboard.studies.draft import Draft, conditions_for, ready, validated
 from recon.errors import InputError, MesofaceError, UsageError
+from recon.runs.folder import RunFolder
 from study.check import stand_ins
+from study.contract import PHOTOGRAPH
 from study.costs import estimate
 from study.designs import DESIGNS
-from study.specification import Specification
+from study.ready_files import changed, ready
+from study.specification import Specification, specification_from
 from study.stimuli.lot import why_not_shown
 from study.stimuli.material import Person, people_of
 from study.stimuli.order import SMALLEST_SIDE, StimuliOrder, sources_of
@@ -55,50 +55,55 @@ class Suggestion:
     said: tuple[str, ...] = ()
 
 
-def suggestion(run: Run, example: str) -> Suggestion:
-    """For a study of ``run`` after the ready file ``example``."""
-    return _suggestion(_Hashed(run), example)
+@dataclass(frozen=True)
+class _Run:
+    """A run, as far as studies of it follow from it."""
+
+    path: Path
+    methods: tuple[str, ...]
+    protocols: tuple[str, ...]
+    subjects: tuple[str, ...]
 
 
-class _Hashed:
-    """A run as a key: the same name and the same files are the same run."""
+def suggestion(run: Path, example: str) -> Suggestion:
+    """For a study of the run folder ``run`` after the ready file ``example``.
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def _key(self) -> tuple[object, ...]:
-        return self.run.folder.path, self.run.stamp
-
-
-@lru_cache(maxsize=64)
-def _suggestion(hashed: _Hashed, example: str) -> Suggestion:
-    run, base = hashed.run, ready(example)
-    changes: dict[str, Any] = {"conditions": conditions_for(run, example)}
-    changes["stimuli.protocol"] = _protocol(run, base)
+    Raises:
+        InputError, UsageError: it is no run folder, or a broken one.
+    """
+    config = RunFolder(run).read_config()
+    of = _Run(run, tuple(config["methods"]), tuple(config["protocols"]), tuple(config["subjects"]))
+    base = ready(example)
+    changes: dict[str, Any] = {"conditions": _conditions(of, base), "stimuli.runs": [str(run)]}
+    changes["stimuli.protocol"] = _protocol(of, base)
     said: list[str] = []
-    shown = _shown(run, base, changes, said)
-    changes |= _people(run, base, shown, said)
-    changes |= _trials(run, example, changes, said)
-    return Suggestion(changes, tuple(said))
+    shown = _shown(of, base, changes, said)
+    changes |= _people(of, base, shown, said)
+    changes |= _trials(example, changes, said)
+    del changes["stimuli.runs"]  # how it is named follows from where the study file lies
+    return Suggestion({"payment.provider": "local", "payment.account": None, **changes}, tuple(said))
 
 
-def _protocol(run: Run, base: Mapping[str, Any]) -> str:
+def _conditions(run: _Run, base: Mapping[str, Any]) -> list[str]:
+    """Those of the ready file that the run has, and at least three methods of the run where it has so many."""
+    wanted = base["conditions"]
+    methods = [name for name in wanted if name in run.methods]
+    methods += [name for name in run.methods if name not in methods][: max(0, min(3, len(run.methods)) - len(methods))]
+    alone = len(methods) == 1 and base["design"] in ("pairwise", "ranking")  # what is compared needs another
+    return [PHOTOGRAPH] * (PHOTOGRAPH in wanted or alone) + methods
+
+
+def _protocol(run: _Run, base: Mapping[str, Any]) -> str:
     """That of the ready file where the run has it, else the first that the design can show."""
     wanted = base["stimuli"].get("protocol", "identity")
     able = [name for name in run.protocols if not (base["design"] == "split-face" and name == "occlude:right")]
     return wanted if wanted in run.protocols else (able or [*run.protocols, wanted])[0]
 
 
-def _order(run: Run, base: Mapping[str, Any], changes: Mapping[str, Any], people: Sequence[str]) -> StimuliOrder:
+def _order(run: _Run, base: Mapping[str, Any], changes: Mapping[str, Any], people: Sequence[str]) -> StimuliOrder:
     block = base["stimuli"]
     return StimuliOrder(
-        runs=(run.folder.path,),
+        runs=(run.path,),
         conditions=tuple(changes["conditions"]),
         protocol=changes["stimuli.protocol"],
         subjects=tuple(people),
@@ -108,7 +113,7 @@ def _order(run: Run, base: Mapping[str, Any], changes: Mapping[str, Any], people
     )
 
 
-def _shown(run: Run, base: Mapping[str, Any], changes: dict[str, Any], said: list[str]) -> list[str]:
+def _shown(run: _Run, base: Mapping[str, Any], changes: dict[str, Any], said: list[str]) -> list[str]:
     """Who can be shown, with pictures as large as that allows; sets their size and the leave where it is needed."""
     looked_at = run.subjects[-MOST_LOOKED_AT:]
     try:
@@ -161,7 +166,7 @@ def _largest(order: StimuliOrder, people: Sequence[Person], wanted: int) -> tupl
     return best
 
 
-def _people(run: Run, base: Mapping[str, Any], shown: Sequence[str], said: list[str]) -> dict[str, Any]:
+def _people(run: _Run, base: Mapping[str, Any], shown: Sequence[str], said: list[str]) -> dict[str, Any]:
     block = base["stimuli"]
     wanted, trained = int(block.get("people") or 12), len(block.get("training_subjects", ()))
     there = len(shown) + len(run.subjects) - len(run.subjects[-MOST_LOOKED_AT:])
@@ -177,7 +182,7 @@ def _people(run: Run, base: Mapping[str, Any], shown: Sequence[str], said: list[
     return {"stimuli.people": people, "stimuli.training_subjects": list(shown[len(shown) - trained :]) or None}
 
 
-def _trials(run: Run, example: str, changes: Mapping[str, Any], said: list[str]) -> dict[str, Any]:
+def _trials(example: str, changes: Mapping[str, Any], said: list[str]) -> dict[str, Any]:
     """As many main trials as the ready file has, or the most that these people allow."""
     base = ready(example)
     given = {f"trials.{name}": int(base["trials"].get(name, 0)) for name in ("main", "gold", "attention", "training")}
@@ -203,8 +208,8 @@ def _trials(run: Run, example: str, changes: Mapping[str, Any], said: list[str])
 
 def _specification(example: str, changes: Mapping[str, Any]) -> Specification | None:
     try:
-        return validated(Draft(example, changes).text(), Path("study.yaml"))
-    except MesofaceError:  # the form shows what is wrong with what it says
+        return specification_from(changed(ready(example), changes))
+    except MesofaceError:  # whoever takes the suggestion hears what is wrong with what it says
         return None
 
 
