@@ -77,7 +77,8 @@ def read_arrival(provider: str, parameters: Mapping[str, str], key: bytes, study
 
 def _local(parameters: Mapping[str, str], key: bytes, study: str) -> Arrival:
     rater = parameters.get("rater", "")
-    if rater and not hmac.compare_digest(rater_signature(key, study, rater), parameters.get("key", "")):
+    signature = parameters.get("key", "").encode()  # whatever somebody typed
+    if rater and not hmac.compare_digest(rater_signature(key, study, rater).encode(), signature):
         raise InputError("this link is not complete: open the study through the whole link that you were given.")
     return Arrival(raw_id=rater)
 

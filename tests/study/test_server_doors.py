@@ -62,7 +62,8 @@ def test_a_link_of_our_own_names_a_rater_only_with_its_signature() -> None:
     assert link.startswith("https://example.org/study/?rater=P+07&key=")
     key = link.rpartition("=")[2]
     assert arrival("local", rater="P 07", key=key).raw_id == "P 07"
-    for wrong in ({"rater": "P08", "key": key}, {"rater": "P 07"}, {"rater": "P 07", "key": key[:-1]}):
+    cases = ({"key": key, "rater": "P08"}, {}, {"key": key[:-1]}, {"key": "é"}, {"key": key[:-1] + "ß"})
+    for wrong in ({"rater": "P 07", **case} for case in cases):
         with pytest.raises(InputError, match="not complete"):
             arrival("local", **wrong)
     assert rater_signature(KEY, "other", "P 07") != key
