@@ -18,7 +18,7 @@ import streamlit as st
 
 from dashboard.trouble import sentence, tell
 from dashboard.wording import plain
-from recon.errors import InputError
+from recon.errors import InputError, ProviderError, StudyDatabaseError, UsageError
 from recon.progress import Progress
 
 T = TypeVar("T")
@@ -27,6 +27,8 @@ MOST_KEPT = 32
 _HEAVY, _MOST_HEAVY = "report", 3
 _AT_ONCE = 2
 _LOOK_EVERY = 0.7
+_TRY_AGAIN = 10.0
+_PASSING = (StudyDatabaseError, ProviderError)
 # Work that ends this fast is waited for: a page that flickers is worse than one that takes a moment.
 _PATIENCE = 0.25
 
@@ -39,7 +41,7 @@ class Work(Generic[T]):
         title: what is being done, for people.
         done, total: how far it is; total None where that is not known.
         failure: why it failed.
-        begun: when, of the monotonic clock.
+        begun, ended: when, of the monotonic clock.
     """
 
     title: str
@@ -47,6 +49,7 @@ class Work(Generic[T]):
     total: int | None = None
     failure: Exception | None = None
     begun: float = field(default_factory=time.monotonic)
+    ended: float = 0.0
     _result: list[T] = field(default_factory=list)
     _ended: threading.Event = field(default_factory=threading.Event)
 
@@ -59,6 +62,14 @@ class Work(Generic[T]):
     def result(self) -> T:
         """What came of it; only when it ended without a failure."""
         return self._result[0]
+
+    @property
+    def is_worth_another_try(self) -> bool:
+        """Whether it failed for a reason that may have passed since, as a database that did not answer; what is wrong
+        with the input stays wrong until the key changes."""
+        if self.failure is None or self.running or time.monotonic() - self.ended <= _TRY_AGAIN:
+            return False
+        return isinstance(self.failure, _PASSING) or not isinstance(self.failure, InputError | UsageError)
 
     def tell(self, done: int, total: int | None) -> None:
         """Takes the progress that the work reports."""
@@ -74,7 +85,7 @@ def start(key: Hashable, title: str, work: Callable[[Progress], T]) -> Work[T]:
     """The work of ``key``, started by the first who asks."""
     with _lock:
         known = _works.get(key)
-        if known is None:
+        if known is None or known.is_worth_another_try:
             known = _works[key] = Work(title)
             _pool.submit(_do, known, work)
             _forget_old()
@@ -109,6 +120,7 @@ def _do(work: Work[T], what: Callable[[Progress], T]) -> None:
     except Exception as error:  # told in the page of whoever asked
         work.failure = error
     finally:
+        work.ended = time.monotonic()
         work._ended.set()
 
 

@@ -34,7 +34,7 @@ from dashboard.studies.draft import Draft, kept_draft, name_for, suggested, vali
 from dashboard.studies.folders import folder_of, folders, look_again, studies_folder, write_study
 from dashboard.studies.hosting_view import links_for
 from dashboard.studies.pictures import stimulus_address, stimulus_routes
-from recon.errors import InputError, UsageError
+from recon.errors import InputError, StudyDatabaseError, UsageError
 from recon.progress import no_progress
 from study.check import check_study
 from study.costs import estimate
@@ -219,6 +219,27 @@ def test_work_is_done_once_for_a_key_and_failures_are_kept() -> None:
 
     failed = background.start(("test", 2), "fails", fails)
     assert failed._ended.wait(PATIENCE) and str(failed.failure) == "no"
+
+
+def test_what_failed_for_a_passing_reason_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Any] = [StudyDatabaseError("it did not answer."), InputError("the file is wrong."), "never asked for"]
+
+    def read(_tell: object) -> str:
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return str(found)
+
+    def asked() -> background.Work[str]:
+        work = background.start(("test", 3), "reading", read)
+        assert work._ended.wait(PATIENCE)
+        return work
+
+    assert isinstance(asked().failure, StudyDatabaseError)
+    assert isinstance(asked().failure, StudyDatabaseError) and len(answers) == 2  # not for every visit
+    monkeypatch.setattr(background, "_TRY_AGAIN", 0.0)
+    assert isinstance(asked().failure, InputError)
+    assert isinstance(asked().failure, InputError) and len(answers) == 1  # the same input is as wrong as before
 
 
 def test_links_name_raters_as_the_command_does_and_refuse_what_no_link_can_hold(
