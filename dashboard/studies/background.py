@@ -10,7 +10,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -78,7 +77,7 @@ class Work(Generic[T]):
 
 _works: OrderedDict[Hashable, Work[Any]] = OrderedDict()
 _lock = threading.Lock()
-_pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="dashboard-work")
+_places = threading.BoundedSemaphore(_AT_ONCE)
 
 
 def start(key: Hashable, title: str, work: Callable[[Progress], T]) -> Work[T]:
@@ -87,7 +86,8 @@ def start(key: Hashable, title: str, work: Callable[[Progress], T]) -> Work[T]:
         known = _works.get(key)
         if known is None or known.is_worth_another_try:
             known = _works[key] = Work(title)
-            _pool.submit(_do, known, work)
+            # Ctrl-C does not wait for it: whatever is done here may be killed at any point and done again.
+            threading.Thread(target=_do, args=(known, work), name="dashboard-work", daemon=True).start()
             _forget_old()
         _works.move_to_end(key)
     known._ended.wait(_PATIENCE)
@@ -116,7 +116,8 @@ def _forget_old() -> None:
 
 def _do(work: Work[T], what: Callable[[Progress], T]) -> None:
     try:
-        work._result.append(what(work.tell))
+        with _places:
+            work._result.append(what(work.tell))
     except Exception as error:  # told in the page of whoever asked
         work.failure = error
     finally:

@@ -242,6 +242,15 @@ def test_what_failed_for_a_passing_reason_is_tried_again_later(monkeypatch: pyte
     assert isinstance(asked().failure, InputError) and len(answers) == 1  # the same input is as wrong as before
 
 
+def test_the_end_of_the_dashboard_waits_for_no_work() -> None:
+    program = (
+        "import time; from dashboard.studies import background\n"
+        "background.start(('test', 4), 'long', lambda _: time.sleep(600))\nprint('ends')"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
+    assert ended.returncode == 0 and ended.stdout.endswith("ends\n")
+
+
 def test_links_name_raters_as_the_command_does_and_refuse_what_no_link_can_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
