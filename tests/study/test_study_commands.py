@@ -15,6 +15,7 @@ import pytest
 import yaml
 from design_pictures import picture, pictures
 from sqlalchemy import select
+from study_runs import make_run
 
 import mesoface
 import study
@@ -213,6 +214,29 @@ def test_commands_stand_in_the_order_of_a_study(command: Command) -> None:
     listed = [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines() if line.strip()]
     order = [name for name in listed if name in ("example", "schema", "check", "stimuli", "publish", "serve", "links")]
     assert order == ["example", "schema", "check", "stimuli", "publish", "serve", "links"]
+
+
+@pytest.mark.parametrize("example", [path.stem for path in EXAMPLES])
+def test_an_example_is_made_to_fit_a_run_and_never_written_over(command: Command, tmp_path: Path, example: str) -> None:
+    """Five people in photographs of 240 × 300 pixels."""
+    make_run(tmp_path / "runs" / "few", subjects=tuple(f"s{number}" for number in range(1, 6)))
+    folder = tmp_path / "studies" / "mine"
+    code, out, err = command("example", example, "--run", tmp_path / "runs" / "few", "--out", folder)
+    assert code == 0 and f"wrote {folder / 'study.yaml'}" in out and "pixels instead of" in err
+    found = read_specification(folder / "study.yaml")
+    assert (found.name, found.payment.provider) == ("mine", "local")
+    assert found.stimuli.runs == ("../../runs/few",)
+    assert check_study(folder / "study.yaml", 0).objections == ()
+    before = (folder / "study.yaml").read_bytes()
+    code, _, err = command("example", example, "--run", tmp_path / "runs" / "few", "--out", folder)
+    assert code == EXIT_INPUT and "not written over" in err
+    assert (folder / "study.yaml").read_bytes() == before
+
+
+def test_an_example_for_what_is_no_run_is_refused(command: Command, tmp_path: Path) -> None:
+    code, out, err = command("example", "pairwise", "--run", tmp_path)
+    assert (code, out) == (EXIT_USAGE, "") and "is not a run folder" in err
+    assert command("example", "--run", tmp_path)[0] == EXIT_USAGE
 
 
 def test_examples_are_printed_as_they_are(command: Command) -> None:
