@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.access import may_change, require_change, why_not
+from dashboard.catalogue import modified
 from dashboard.studies import background, servers
 from dashboard.studies.facts import facts
 from dashboard.studies.folders import StudyFolder, look_again
@@ -37,10 +38,6 @@ def preparation(folder: StudyFolder) -> None:
             _preview(folder)
 
 
-def _state(path: Path) -> int:
-    return path.stat().st_mtime_ns if path.is_file() else 0
-
-
 def checked(file: Path, *, of_form: bool = False) -> None:
     """The check of the study ``file`` in the background, and what it found.
 
@@ -48,7 +45,7 @@ def checked(file: Path, *, of_form: bool = False) -> None:
         of_form: beside the form of a new study, which shows the costs itself: the layout is checked with every change,
             power is simulated after a click.
     """
-    key = (str(file), _state(file), _state(file.parent / CATALOGUE))
+    key = (str(file), modified(file), modified(file.parent / CATALOGUE))
     layout = None
     if of_form and background.known(("check", *key)) is None:
         layout = background.start(("layout", *key), "Laying the trials out", lambda _: check_study(file, 0))
