@@ -13,6 +13,7 @@ from dashboard.choosing import note_page
 from dashboard.document import wordmark
 from dashboard.settings import current
 from dashboard.trouble import told
+from dashboard.warming import note_visit
 from dashboard.wording import plain
 
 _PAGES = (
@@ -27,6 +28,7 @@ _PAGES = (
 
 def draw() -> None:
     """The page, for one who may look; the way in for one who may not."""
+    note_visit()
     if role() is None:
         _strangers()
         return

@@ -27,8 +27,20 @@ _log = logging.getLogger("mesoface.dashboard")
 _STUDIES = 3
 # Garbage is collected so often, and not after every run of the script, which would wait for it.
 _SWEEP_SECONDS = 20
-# Between works that nobody waits for: who looks meanwhile comes first.
-_PAUSE_SECONDS = 0.5
+# What no page needs to open is read when nobody has looked for so long: who looks comes first, on few cores.
+_QUIET_SECONDS = 3.0
+_seen = 0.0
+
+
+def note_visit() -> None:
+    """Somebody looks at a page this moment."""
+    global _seen
+    _seen = time.monotonic()
+
+
+def _when_quiet() -> None:
+    while (left := _seen + _QUIET_SECONDS - time.monotonic()) > 0:
+        time.sleep(left)
 
 
 def start() -> None:
@@ -109,7 +121,7 @@ def _conclude_in_depth(run: Run) -> None:
 
     chosen = _chosen(run)
     for place in chosen.places:
-        time.sleep(_PAUSE_SECONDS)
+        _when_quiet()
         comparison_of(run, chosen.of(place))
 
 
@@ -123,6 +135,7 @@ def _ask_raters(run: Run) -> None:
         return
     name, protocol = run.folder.path.resolve().name, run.protocols[0]
     for study in studies_of(address(), name, protocol, engine)[-_STUDIES:]:
+        _when_quiet()
         verdicts_of(address(), study.name, study.state, study.simulated, name, protocol, engine)
 
 
@@ -143,4 +156,5 @@ def _count() -> None:
     for name in names:
         tally_of(engine, name)
     for name in names[:1]:
+        _when_quiet()
         review_of(engine, name)

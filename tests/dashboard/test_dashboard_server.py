@@ -302,6 +302,18 @@ def test_the_newest_run_is_read_before_anybody_asks(two_runs: Path, monkeypatch:
     assert values.values_of(newest).places and not (two_runs / "none.sqlite").exists()
 
 
+def test_who_looks_comes_before_what_nobody_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dashboard import warming
+
+    monkeypatch.setattr(warming, "_QUIET_SECONDS", 0.3)
+    warming.note_visit()
+    begun = time.monotonic()
+    warming._when_quiet()
+    assert time.monotonic() - begun >= 0.3
+    warming._when_quiet()  # nobody looked since: it goes on at once
+    assert time.monotonic() - begun < 0.6
+
+
 def _choose(page: Any, label: str, option: str) -> None:
     page.get_by_test_id("stSelectbox").filter(has_text=label).first.click()
     page.get_by_role("option", name=option, exact=True).click()
