@@ -185,7 +185,9 @@ def _people(run: _Run, base: Mapping[str, Any], shown: Sequence[str], said: list
 def _trials(example: str, changes: Mapping[str, Any], said: list[str]) -> dict[str, Any]:
     """As many main trials as the ready file has, or the most that these people allow."""
     base = ready(example)
-    given = {f"trials.{name}": int(base["trials"].get(name, 0)) for name in ("main", "gold", "attention", "training")}
+    given: dict[str, Any] = {
+        f"trials.{name}": int(base["trials"].get(name, 0)) for name in ("main", "gold", "attention", "training")
+    }
     if changes["stimuli.training_subjects"] is None:
         given["trials.training"] = 0
     found = _specification(example, {**changes, **given})
