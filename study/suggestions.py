@@ -202,9 +202,9 @@ def _trials(example: str, changes: Mapping[str, Any], said: list[str]) -> dict[s
     if most != found.trials.main:
         said.append(f"{most} trials a rater instead of {found.trials.main}: nobody sees a picture twice.")
         given["trials.main"] = most
-    changed = _specification(example, {**changes, **given})
-    if changed is not None:
-        given["consent.text"] = honest_consent(changed, counted=given["trials.main"] != base["trials"]["main"])
+    fitted = _specification(example, {**changes, **given})
+    if fitted is not None:
+        given["consent.text"] = honest_consent(fitted, counted=given["trials.main"] != base["trials"]["main"])
     return given
 
 

@@ -13,6 +13,7 @@ from dashboard.run_records.state import size_of, state_of
 from recon.errors import MesofaceError
 
 _MOST_HEIGHT = 380
+_MOST_ROWS = 10  # as high as these are, without a sliver of an empty one
 _TEXTS = ("data", "methods", "protocols", "measured", "commit", "problem")
 _COLUMNS = ("run", "made", "data", "people", "methods", "protocols", "results", "failed", "missing", "measured",
             "commit", "size")  # fmt: skip
@@ -30,7 +31,7 @@ def listing(known: dict[str, Run]) -> None:
         on_select="rerun",
         selection_mode="single-row",
         key="runs listed",
-        height=min(_MOST_HEIGHT, 35 * (len(rows) + 1) + 2),  # a row is 35 px; more shows a sliver of an empty one
+        height="auto" if len(rows) <= _MOST_ROWS else _MOST_HEIGHT,
         alt=f"{len(rows)} runs, the newest first",
         column_config={
             "made": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
