@@ -178,8 +178,9 @@ def metrics_page(browser: Browser, repeats: int) -> None:
     page.wait_for_function("settled() && found('.mf-grid td').length > 0")
     browser.settled()
     for number in range(repeats):
-        act = browser.option("Metric", number + 1)
-        browser.timed("a metric in depth", act, "settled() && !found('[role=option]').length && said('metric')")
+        was, act = page.evaluate("JSON.stringify(said('metric'))"), browser.option("Metric", number + 1)
+        browser.timed("a metric in depth", act,
+                      f"settled() && !found('[role=option]').length && said('metric') !== {was}")  # fmt: skip
         browser.settled()
     for name, part in (("Groups of people", "groups"), ("Spectrum", "spectrum"), ("Leaderboard", "")):
         button = page.get_by_role("radio", name=name)
