@@ -62,10 +62,10 @@ class Pairwise:
         people, meetings = len(material.subjects), len(settings.conditions) // 2
         count = settings.trials_per_rater
         if people and count > people and (count % people or count > people * meetings):
-            fitting = ", ".join(str(people * passes) for passes in range(1, meetings + 1))
+            more = ", ".join(str(people * passes) for passes in range(2, meetings + 1))
             said.append(
                 f"{count} trials a rater cannot be balanced over {people} people without showing a picture twice: "
-                f"take at most {people}, or one of {fitting}."
+                f"take at most {people}" + f", or {more}" * bool(more) + "."
             )
         return tuple(said)
 

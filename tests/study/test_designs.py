@@ -452,7 +452,7 @@ def test_any_payload_is_read_or_refused(name: str, payload: Any) -> None:
         ("ranking", {"options": {"set_size": 4}}, "a set has from 2 to 3 pictures"),
         ("ranking", {"options": {"setsize": 3}}, "did you mean 'set_size'?"),
         ("ranking", {"conditions": ("meso",)}, "at least 2 conditions"),
-        ("pairwise", {"trials_per_rater": 6}, "take at most 4, or one of 4."),
+        ("pairwise", {"trials_per_rater": 6}, "take at most 4."),
         ("pairwise", {"conditions": ("meso", PHOTOGRAPH), "options": {"reference": True}}, "take it from the cond"),
         ("acr", {"trials_per_rater": 13}, "there are 12"),
         ("acr", {"options": {}}, "no scale"),
