@@ -32,6 +32,10 @@ SMALLEST_WIDTH = 240
 _WIDTH_STEP = 40
 # One in so many is kept for training, so that a small run has people left for main trials.
 _TRAINED_OF = 4
+_LEAVE = (
+    "The licences of this run's people do not allow passing pictures on: only stimuli.allow_restricted lets a study "
+    "show them, and only to raters in your own laboratory."
+)
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _MINUTES = re.compile(r"about (?:(\d+)|([a-z]+)) minutes?\b")
 # The form begins with raters of one's own, who come through no marketplace.
@@ -49,10 +53,12 @@ class Suggestion:
     Attributes:
         changes: of the ready file, by dotted field.
         said: what was made to fit, and why, in sentences.
+        needs_leave: nobody can be shown unless a person sets ``stimuli.allow_restricted``.
     """
 
     changes: Mapping[str, Any]
     said: tuple[str, ...] = ()
+    needs_leave: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ def suggestion(run: Path, example: str) -> Suggestion:
     changes |= _people(of, base, shown, said)
     changes |= _trials(example, changes, said)
     del changes["stimuli.runs"]  # how it is named follows from where the study file lies
-    return Suggestion({"payment.provider": "local", "payment.account": None, **changes}, tuple(said))
+    return Suggestion({"payment.provider": "local", "payment.account": None, **changes}, tuple(said), _LEAVE in said)
 
 
 def _conditions(run: _Run, base: Mapping[str, Any]) -> list[str]:
@@ -114,7 +120,7 @@ def _order(run: _Run, base: Mapping[str, Any], changes: Mapping[str, Any], peopl
 
 
 def _shown(run: _Run, base: Mapping[str, Any], changes: dict[str, Any], said: list[str]) -> list[str]:
-    """Who can be shown, with pictures as large as that allows; sets their size and the leave where it is needed."""
+    """Who can be shown, with pictures as large as that allows; sets their size, and says where a leave is needed."""
     looked_at = run.subjects[-MOST_LOOKED_AT:]
     try:
         order = _order(run, base, changes, looked_at)
@@ -122,10 +128,7 @@ def _shown(run: _Run, base: Mapping[str, Any], changes: dict[str, Any], said: li
         if found and all(person.restricted for person in found):
             order = replace(order, allow_restricted=True)
             found = people_of(order, sources_of(order))
-            said.append(
-                "The licences of this run's people do not allow passing pictures on: a study needs the leave below, "
-                "which is for raters in your own laboratory."
-            )
+            said.append(_LEAVE)
     except (InputError, UsageError):  # the check says it, in the words of whatever the form says then
         return list(looked_at)
     wanted = int(base["stimuli"].get("people") or 12) + len(base["stimuli"].get("training_subjects", ()))

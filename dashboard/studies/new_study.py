@@ -86,6 +86,8 @@ def _fields(run: Run, example: str) -> Draft:
     ).strip()
     changes["title"] = two.text_input("Title", base["title"], key=f"title {key}", help="What raters see first.").strip()
     changes |= _shown(run, base, key)
+    if fitting.needs_leave and not changes["stimuli.allow_restricted"]:
+        st.warning("Without this leave no picture of this run can be shown.", icon=":material/lock:")
     changes |= _trials(base, key)
     changes |= _payment(base, key)
     changes |= _words(base, key)

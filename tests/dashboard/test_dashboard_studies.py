@@ -120,6 +120,10 @@ def test_people_whose_licence_is_closed_need_a_leave(tmp_path: Path, settings: C
     fitting = suggested(runs()["closed"], "pairwise")
     assert any("your own laboratory" in one for one in fitting.said)
     assert "stimuli.allow_restricted" not in fitting.changes  # a person gives it
+    page = _page(view="new", run="closed")
+    assert [one.value for one in page.warning] == ["Without this leave no picture of this run can be shown."]
+    next(one for one in page.checkbox if "licence forbids" in one.label).check().run()
+    assert not page.warning and not page.exception
 
 
 def test_what_is_written_is_read_back_and_never_written_over(run: Any) -> None:
