@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import click
 import pytest
@@ -246,15 +248,15 @@ def test_database_build_tells_who_was_left_out(
     asked: dict[str, object] = {}
 
     def build(
-        test_set: TestSet, model: str, folder: Path, size: int, exclude: frozenset[str], jobs: int, progress: object
+        test_set: TestSet, model: Any, folder: Path, size: int, exclude: frozenset[str], jobs: int, progress: object
     ) -> list[str]:
-        asked.update(ids=[s.id for s in test_set.subjects], model=model, size=size, exclude=exclude, jobs=jobs)
+        asked.update(ids=[s.id for s in test_set.subjects], model=model.name, size=size, exclude=exclude, jobs=jobs)
         skipped = [*test_set.skipped, *((name, "no face") for name in faulty)]
         write_json(folder / "database.json", {"skipped": skipped})
         return [s.id for s in test_set.subjects if s.id not in {*exclude, *faulty}]
 
     monkeypatch.setattr("recon.texture.database_build.build_database", build)
-    monkeypatch.setattr("recon.face_model.load_face_model", lambda name: name)
+    monkeypatch.setattr("recon.face_model.load_face_model", lambda name: SimpleNamespace(name=name))
     monkeypatch.setenv("MESOFACE_ASSET_DLIB_LANDMARKS", str(tmp_path / "a.jpg"))  # any file: nothing is detected here
     options = ["--data", f"folder={tmp_path}", "--out", str(tmp_path / "db"), "--exclude", "c", "--size", "256"]
     ended, out, err = mesoface_command("database", "build", *options, "--jobs", "2")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
@@ -97,7 +98,9 @@ def _pictures(serving: Serving) -> PictureStore | None:
                 "publish' again."
             )
         return store
-    if serving.stimuli_url and not serving.stimuli_url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+    parts = urlsplit(serving.stimuli_url)
+    here = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
+    if serving.stimuli_url and not (parts.scheme == "https" or here):
         raise UsageError(f"'{serving.stimuli_url}' is no place for pictures: give an https address.")
     return AddressBefore(serving.stimuli_url) if serving.stimuli_url else None
 
