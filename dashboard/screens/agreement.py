@@ -111,7 +111,7 @@ def _metrics(found: Agreements, name: str, what: str) -> str:
     turn = st.session_state.setdefault(_TURN, 0)
     picked = st.dataframe(
         frame, hide_index=True, column_config=_COLUMNS, on_select="rerun", selection_mode="single-row",
-        key=f"{_TURN} {turn} {name} {what}", height=460,
+        key=f"{_TURN} {turn} {name} {what}", height=460, placeholder="–",
     )  # fmt: skip
     rows = picked["selection"]["rows"]
     if rows:
@@ -134,8 +134,9 @@ def _scatter(found: Agreed, what: str, metric: str) -> None:
     look = look_of([name.rpartition("/")[2] for name in conditions] if _one_run(conditions) else conditions)
     less = ", less the person's mean" if found.within else ""
     axes = (f"{direction_of(found, metric)}{less}", f"people: {what}{less}")
-    colour = alt.Color("condition:N", scale=look.colour(conditions), legend=alt.Legend(title=None, orient="top"))
-    shape = alt.Shape("condition:N", scale=look.shape(conditions), legend=None)
+    legend = alt.Legend(title=None, orient="top")
+    colour = alt.Color("condition:N", scale=look.colour(conditions), legend=legend)
+    shape = alt.Shape("condition:N", scale=look.shape(conditions), legend=legend)
     chart = alt.layer(*_small(results, colour, shape, axes), *_large(means(results), colour, shape))
     draw(chart.properties(height=430), f"{what} against {metric}: {in_words(found.found[what], metric)}", "scatter")
     st.caption("Small: one method's result of one person. Large: a method's mean with 95 % intervals over people.")
