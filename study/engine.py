@@ -75,8 +75,9 @@ def open_database(url: str | None = None) -> Engine:
             return _sqlite(address)
         if address.get_backend_name() == "postgresql" and "connect_timeout" not in address.query:
             address = address.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
-        # A dropped connection is noticed before a rater's answer is sent into it.
-        return create_engine(address, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=POOL_SECONDS)
+        # A dropped connection is noticed before a rater's answer is sent into it. Few connections a process: where more
+        # wait at the server for a processor they hold each other up, and the slowest answers take twice as long.
+        return create_engine(address, pool_pre_ping=True, pool_size=4, max_overflow=0, pool_timeout=POOL_SECONDS)
     except (ArgumentError, NoSuchModuleError) as error:
         raise StudyDatabaseError(
             f"'{text}' is no database address ({error}): use sqlite:///FILE or postgresql://USER@HOST/NAME."
