@@ -314,10 +314,9 @@ def test_the_side_by_side_view_zooms_swipes_and_turns_all_pictures_together(dash
     page.keyboard.press("f")
     assert page.locator("button:has-text('Flicker')").get_attribute("aria-pressed") == "true"
     page.keyboard.press("2")
-    handle = page.locator(".handle")
-    handle.focus()
-    page.keyboard.press("ArrowRight")
-    assert handle.get_attribute("aria-valuenow") == "52"
+    page.wait_for_function("location.search.includes('mode=swipe')", timeout=SECONDS)
+    page.locator(".handle").press("ArrowRight")
+    page.wait_for_selector(".handle[aria-valuenow='52']")
     for number, mode in ((3, "difference"), (4, "flip"), (5, "albedo")):
         page.locator(".subject").click()
         page.keyboard.press(str(number))

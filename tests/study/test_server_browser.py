@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 640}
 ZOOMED = {"width": 640, "height": 400}  # what is left of DESK at a zoom of 200 %
-PATIENCE = 15_000
+PATIENCE = 60_000
 
 
 @pytest.fixture
