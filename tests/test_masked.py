@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter, label
 
 from recon.texture.bands import band_sigmas, split_bands
-from recon.texture.gaussian import filtered_by_torch, gaussian
+from recon.texture.gaussian import filtered_by_torch, filtering_on, gaussian
 from recon.texture.masked import dilate, erode, extend, feather, large_components, masked_gaussian
 from recon.texture.residual import join_detail, local_deviation, split_detail
 
@@ -193,3 +193,13 @@ def test_what_is_kept_of_a_mask_is_not_taken_for_another_mask() -> None:
     for mask in (rng.random((30, 40)) > 0.5, rng.random((30, 40)) > 0.5, rng.random((40, 30)) > 0.5):
         for sigma in (1.0, 3.0, 1.0):
             np.testing.assert_allclose(masked_gaussian(np.full(mask.shape, 2.0), mask, sigma)[mask], 2.0, atol=1e-5)
+
+
+def test_what_is_kept_on_one_device_is_not_used_on_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or what a database keeps for everybody would depend on what its process filtered on a GPU before."""
+    monkeypatch.setattr("recon.texture.gaussian.filtered_by_torch", lambda image, *_: np.full_like(image, 0.5))
+    mask = np.random.default_rng(6).random((20, 30)) > 0.5
+    with filtering_on("cuda"):
+        np.testing.assert_array_equal(masked_gaussian(np.ones(mask.shape), mask, 2.0), 1.0)
+        with filtering_on("cpu"):
+            np.testing.assert_allclose(masked_gaussian(np.full(mask.shape, 2.0), mask, 2.0)[mask], 2.0, atol=1e-5)

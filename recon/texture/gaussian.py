@@ -29,6 +29,11 @@ def filtering_on(device: str) -> Iterator[None]:
         _device.reset(token)
 
 
+def filtering_device() -> str:
+    """Where filters run now."""
+    return _device.get()
+
+
 def gaussian(image: NDArray[np.float32], sigma: float, truncate: float) -> NDArray[np.float32]:
     """``image`` ``(H, W)`` or ``(H, W, C)`` float32, filtered over both axes; beyond its edges it counts as 0.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, label
 
-from recon.texture.gaussian import gaussian
+from recon.texture.gaussian import filtering_device, gaussian
 
 _MOST_KEPT = 96 * 2**20
 """Bytes of normalisations that a process keeps, the least recently used dropped first."""
@@ -46,7 +46,9 @@ def masked_gaussian(
 
 def _normalisation(mask: NDArray[np.bool_], sigma: float, truncate: float) -> NDArray[np.float32]:
     """One over the share of the kernel that lies inside ``mask``; kept, since masks are filtered with many times."""
-    key = (hashlib.blake2b(mask.tobytes(), digest_size=16).digest(), mask.shape, float(sigma), truncate)
+    # Devices round differently: what one of them makes does not depend on what another made before.
+    device = filtering_device()
+    key = (hashlib.blake2b(mask.tobytes(), digest_size=16).digest(), mask.shape, float(sigma), truncate, device)
     with _lock:
         kept = _normalisations.pop(key, None)
     if kept is None:

@@ -112,7 +112,7 @@ def _captured(loss: Callable[[Tensor], Tensor], image: Tensor) -> Callable[[], T
             torch.autograd.grad(loss(image), image)
     torch.cuda.current_stream(image.device).wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.device(image.device), torch.cuda.graph(graph):  # it captures on the current device
         value = loss(image)
         gradient = torch.autograd.grad(value, image)[0].contiguous()
         value = value.detach()
