@@ -27,7 +27,7 @@ from metrics.measurement import Cell, Made, MeasureOrder, MeasureTask, prepare
 from metrics.pairs import Look
 from metrics.results_state import NOT_APPLICABLE
 from recon.assets import ASSETS, locate
-from recon.errors import UsageError
+from recon.errors import AssetError, UsageError
 from recon.runs.config import default_jobs, resolve_device
 from recon.runs.folder import ResultKey, RunFolder
 from recon.runs.lock import locked
@@ -136,8 +136,14 @@ def most_on_gpu(device: str) -> int:
 
 def _weight_files() -> tuple[str, ...]:
     """Names of the weight files that are on this machine."""
-    found = ((name, locate(name)) for name, asset in ASSETS.items() if asset.kind == "weights")
-    return tuple(name for name, path in found if path is not None)
+    return tuple(name for name, asset in ASSETS.items() if asset.kind == "weights" and _is_here(name))
+
+
+def _is_here(name: str) -> bool:
+    try:
+        return locate(name) is not None
+    except AssetError:  # what the user named is gone: a metric that needs it says so, the others need not care
+        return False
 
 
 class _Evaluator:

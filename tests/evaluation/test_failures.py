@@ -133,6 +133,17 @@ def test_absent_weights_are_said_once_and_tried_again(
     assert {(row["reason"], row["net"]) for row in rows_of(folder, family="weighed")} == {("", "n")}
 
 
+def test_a_weight_file_that_is_gone_is_nothing_to_metrics_that_do_not_read_it(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, use: Callable[..., None]
+) -> None:
+    there = toy.metric("weighed", measure=toy.SHORT.measure, weights=lambda: toy.Weights("n", "b" * 64, "f"))
+    monkeypatch.setattr(toy, "WEIGHED", there, raising=False)
+    monkeypatch.setenv("MESOFACE_ASSET_VGG19", str(folder.path / "gone"))
+    use(weighed="WEIGHED")
+    found = run(folder)
+    assert (found.measured, found.problems) == (RESULTS, ())
+
+
 def test_a_plugin_that_cannot_be_loaded_is_named(folder: RunFolder, use: Callable[..., None]) -> None:
     use(gone="no_such_module:METRIC", number="SIZE", psnr="metrics.pixel:PSNR", twin="metrics.pixel:PSNR")
     found = run(folder)
