@@ -44,8 +44,8 @@ def trust(found: Agreements) -> Trust:
     leader = positive[0] if positive else None
     worse: set[str] = set()
     if leader is not None:
-        pairs = [one for one in found.contrasts if leader.metric in (one.first, one.second)]
-        # The leader is first of its pairs: metrics stand in the order of their agreement.
+        # Metrics stand in the order of their agreement: those before the leader do not agree beyond chance.
+        pairs = [one for one in found.contrasts if one.first == leader.metric]
         worse = {one.second for one in pairs if one.p_holm <= SIGNIFICANT and one.plcc_difference > 0}
     alike = tuple(one.metric for one in positive[1:] if one.metric not in worse)
     return Trust(leader, len(positive), len(compared), tuple(sorted(worse)), alike, against)

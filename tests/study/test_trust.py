@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from study.analysis.metric_agreement import Agreements, metric_agreement
+from metrics.comparison import Estimate
+from study.analysis.metric_agreement import Agreements, MetricAgreement, MetricContrast, metric_agreement
 from study.report.trust import trust, trust_in_words
 
 SUBJECTS, CONDITIONS = 20, 4
@@ -60,3 +61,14 @@ def test_a_copy_of_the_leader_is_not_told_from_it() -> None:
     near = METRICS["faithful"] + np.random.default_rng(4).normal(scale=1e-3, size=SCORE.size)
     found = _found({**METRICS, "twin": near}, ["faithful", "twin", "rough"])
     assert len(trust(found).alike) == 1
+
+
+def test_a_metric_of_higher_srcc_that_may_be_chance_makes_the_leader_no_worse() -> None:
+    def agreement(name: str, srcc: float, low: float) -> MetricAgreement:
+        seen = Estimate(srcc, low, 0.9, 20)
+        return MetricAgreement(name, seen, seen, seen, items=80, missing=0)
+
+    unsure, leader = agreement("unsure", 0.5, -0.1), agreement("leader", 0.4, 0.2)
+    apart = MetricContrast("unsure", "leader", 80, Estimate(0.1, -0.4, 0.6, 20), 0.3, 3.0, 0.001, 0.001)
+    said = trust(Agreements((unsure, leader), (apart,)))
+    assert said.leader is leader and (said.worse, said.alike) == ((), ())
