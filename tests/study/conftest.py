@@ -70,3 +70,12 @@ def database(database_url: str) -> Iterator[Engine]:
     engine = open_database(database_url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """A migrated SQLite database without rows."""
+    engine = open_database(f"sqlite:///{tmp_path / 'one.sqlite'}")
+    upgrade(engine)
+    yield engine
+    engine.dispose()

@@ -145,6 +145,7 @@
 
   async function show(place) {
     const trial = trials[place];
+    const overtaken = () => trials[place] !== trial; // the page learnt meanwhile that the session stands elsewhere
     keys = null;
     for (const id of ['stimuli', 'answers']) find(id).replaceChildren();
     find('stimuli').className = '';
@@ -156,13 +157,14 @@
     stage('trial');
     try {
       await pictures.ready(place, () => {
-        find('waiting').hidden = false;
+        if (!overtaken()) find('waiting').hidden = false;
       });
     } catch (error) {
-      return trouble(Study.say('picture-failed'), () => arrive().catch(refused));
+      return overtaken() ? undefined : trouble(Study.say('picture-failed'), () => arrive().catch(refused));
     } finally {
-      find('waiting').hidden = true;
+      if (!overtaken()) find('waiting').hidden = true;
     }
+    if (overtaken()) return undefined;
     find('trial').setAttribute('aria-busy', 'false');
     return ask(place);
   }
