@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Slots that are laid out: balance and power of more are those of these.
 MOST_SLOTS = 1000
 SIMULATIONS = 400
+# For which the number of raters is told: of shares a tenth, of mean scores half a point.
+ASKED_DIFFERENCE = {"real-or-fake": 0.1, "choice": 0.1, "ranking": 0.1, "scales": 0.5}
 # Of the order of pictures, what raters would see.
 AS_BUILT = ("composition", "protocol", "view", "width", "height", "format", "quality", "seam", "match_colour")
 
@@ -43,6 +45,8 @@ class Checked:
         sessions: the slots that were laid out; empty where an objection prevents it.
         views: how often a competing picture is shown in main trials of these slots, least and most.
         power: what the study would detect; None where ``power_reason`` says why not.
+        raters_needed: a difference, of ``ASKED_DIFFERENCE``, and how many raters detect it as probably; None where that
+            cannot be told.
     """
 
     specification: Specification
@@ -54,6 +58,7 @@ class Checked:
     views: tuple[int, int] = (0, 0)
     power: DetectableDifference | None = None
     power_reason: str = ""
+    raters_needed: tuple[float, int] | None = None
 
 
 def check_study(path: Path, simulations: int = SIMULATIONS) -> Checked:
@@ -79,14 +84,12 @@ def check_study(path: Path, simulations: int = SIMULATIONS) -> Checked:
         reason = "not computed: the trials cannot be laid out"
         return replace(found, objections=(*found.objections, *layout), power_reason=reason)
     sessions = tuple(design.plan(settings, stimuli, slot) for slot in range(min(specification.raters, MOST_SLOTS)))
-    power, reason = _power(specification, design, sessions, stimuli, simulations)
+    found = _with_power(found, design, sessions, stimuli, simulations)
     return replace(
         found,
         objections=(*found.objections, *_questions(specification, sessions)),
         sessions=sessions,
         views=_views(settings, sessions, stimuli),
-        power=power,
-        power_reason=reason,
     )
 
 
@@ -199,34 +202,41 @@ def _views(
     return min(counts), max(counts)
 
 
-def _power(
-    specification: Specification,
+def _with_power(
+    found: Checked,
     design: Design,
     sessions: Sequence[Sequence[Trial]],
     stimuli: Sequence[Stimulus],
     simulations: int,
-) -> tuple[DetectableDifference | None, str]:
+) -> Checked:
     if not simulations:
-        return None, "not computed: no simulations were asked for"
-    from study.analysis.power import ASSUMED, detectable_difference, plan_from_trials
+        return replace(found, power_reason="not computed: no simulations were asked for")
+    from study.analysis.power import ASSUMED, detectable_difference, plan_from_trials, raters_needed
 
-    variation = ASSUMED
-    if specification.scales:
-        variation = replace(ASSUMED, points=len(specification.worded_scales()[0].labels))
+    asked, variation = found.specification, ASSUMED
+    if asked.scales:
+        variation = replace(ASSUMED, points=len(asked.worded_scales()[0].labels))
     try:
-        plan = plan_from_trials(design.page, sessions, stimuli)
-        found = detectable_difference(
-            replace(plan, raters=specification.raters), variation, simulations=simulations, seed=specification.seed
-        )
+        plan = replace(plan_from_trials(design.page, sessions, stimuli), raters=asked.raters)
+        power = detectable_difference(plan, variation, simulations=simulations, seed=asked.seed)
     except UsageError as error:
-        return None, f"not computed: {error}"
-    return (None, found.reason) if math.isnan(found.difference) else (found, "")
+        return replace(found, power_reason=f"not computed: {error}")
+    found = replace(found, power_reason=power.reason) if math.isnan(power.difference) else replace(found, power=power)
+    difference = ASKED_DIFFERENCE[plan.page]
+    try:
+        enough = raters_needed(plan, difference, variation, simulations=simulations, seed=asked.seed)
+    except UsageError:  # more than anybody asks
+        return found
+    return replace(found, raters_needed=(difference, enough.raters))
 
 
 def power_in_words(found: Checked) -> str:
-    """What the study would detect, or why that is not known."""
+    """What the study would detect, or why that is not known, and how many raters a difference takes."""
+    needed = ""
+    if found.raters_needed is not None:
+        needed = "; a difference of {:g} takes about {} raters".format(*found.raters_needed)
     if found.power is None:
-        return found.power_reason
+        return found.power_reason + needed
     unit = {
         "real-or-fake": "of two methods' shares called real",
         "choice": "of a pair's share from one half",
@@ -235,5 +245,5 @@ def power_in_words(found: Checked) -> str:
     }[found.power.plan.page]
     return (
         f"detects a difference {unit} of {found.power.difference:.3f} with probability {found.power.power:g} "
-        f"({found.power.simulations} simulated studies, {found.power.plan.comparisons} pairs compared)"
+        f"({found.power.simulations} simulated studies, {found.power.plan.comparisons} pairs compared){needed}"
     )

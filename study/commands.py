@@ -157,6 +157,9 @@ def _as_json(found: Checked) -> dict[str, Any]:
     from dataclasses import asdict
 
     power = None if found.power is None else {"difference": found.power.difference, "power": found.power.power}
+    needed = (
+        None if found.raters_needed is None else dict(zip(("difference", "raters"), found.raters_needed, strict=True))
+    )
     return {
         "study": found.specification.name,
         "sha256": found.specification.sha256(),
@@ -167,6 +170,7 @@ def _as_json(found: Checked) -> dict[str, Any]:
         "costs": {**asdict(found.costs), "total": found.costs.total},
         "power": power,
         "power_reason": found.power_reason,
+        "raters_needed": needed,
     }
 
 

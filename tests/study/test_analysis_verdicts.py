@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from scipy.stats import binom, binomtest, norm
 
-from recon.errors import InputError, UsageError
+from recon.errors import InputError
 from study.analysis.fooling import Verdicts, box_plot, fooling_rates, verdicts_from_frame
-from study.analysis.proportions import answers_needed, binomial_power, wilson_interval
+from study.analysis.proportions import wilson_interval
 from study.analysis.signal_detection import LEAST_OWN_TRIALS, detections, sensitivity
 from study.contract import PHOTOGRAPH
 
@@ -225,15 +225,3 @@ def test_wilsons_interval_covers_about_as_often_as_it_says() -> None:
     low, high = wilson_interval(np.arange(41), 40)
     inside = (low[None] <= shares[:, None]) & (shares[:, None] <= high[None])
     assert (binom.pmf(np.arange(41), 40, shares[:, None]) * inside).sum(axis=1).mean() == pytest.approx(0.95, abs=0.007)
-
-
-def test_sixty_against_fifty_percent_needs_199_answers() -> None:
-    """The exact test reaches power 0.8 at 199 and at no smaller number; the normal approximation says 194."""
-    found = answers_needed(0.6)
-    assert found.answers == 199 and found.power == pytest.approx(0.804, abs=5e-4)
-    assert max(binomial_power(n, 0.6) for n in range(1, 199)) < 0.8
-    assert answers_needed(0.4).answers == 199
-    with pytest.raises(UsageError, match="two different shares"):
-        answers_needed(0.5)
-    with pytest.raises(UsageError, match="too many"):
-        answers_needed(0.5001)

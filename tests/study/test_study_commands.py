@@ -6,6 +6,7 @@ Sources: the ready study files, counts in closed form, exit codes of the README.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -75,7 +76,7 @@ def test_ready_files_can_be_run(command: Command, path: Path) -> None:
     code, out, err = command("check", path, "--simulations", "50")
     assert (code, err) == (0, "")
     assert "AGAINST" not in out and "note" not in out
-    assert "detects a difference" in out
+    assert re.search(r"detects a difference .*; a difference of 0\.[15] takes about \d+ raters", out)
     found = check_study(path, simulations=0)
     asked = found.specification
     assert len(found.sessions) == asked.raters
@@ -97,6 +98,10 @@ def test_the_published_split_face_study(command: Command) -> None:
     assert found["costs"]["minutes"] == pytest.approx((29 * 6 + 120) / 60)
     assert found["costs"]["total"] == 150 * (110 + 37)
     assert 0 < found["power"]["difference"] < 0.5 and found["power"]["power"] == 0.8
+    # As many raters as the study has detect what it says; of a smaller difference the errors grow with √raters.
+    needed = found["raters_needed"]
+    expected = 150 * (found["power"]["difference"] / needed["difference"]) ** 2
+    assert needed == {"difference": 0.1, "raters": pytest.approx(expected, rel=0.25)}
 
 
 def test_beyond_the_cap_the_check_fails(command: Command, tmp_path: Path) -> None:
@@ -120,7 +125,9 @@ def test_what_is_not_computed_is_said(command: Command, tmp_path: Path) -> None:
     assert code == 0
     assert "power      not computed: a power simulation needs" in out
     path = changed(tmp_path, "single_image", lambda content: content.update(raters=2))
-    assert "not even the largest difference" in command("check", path)[1]
+    assert re.search(
+        "not even the largest difference.*; a difference of 0.1 takes about [0-9]+ raters", command("check", path)[1]
+    )
     assert "no simulations were asked for" in command("check", path, "--simulations", "0")[1]
 
 
