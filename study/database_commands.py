@@ -73,7 +73,7 @@ def erase_command(study: str | None, everything: bool, db: str | None) -> None:
     from study.command_options import study_name
     from study.contacts import erase, erase_due
     from study.engine import open_database, require_schema, transaction
-    from study.launching import study_named
+    from study.quality.records import find_study
 
     if study and everything:
         raise UsageError("--study and --all are two different wishes: give one.")
@@ -82,6 +82,6 @@ def erase_command(study: str | None, everything: bool, db: str | None) -> None:
     with transaction(engine) as session:
         if study:
             study = study_name(study)
-            study_named(session, study)  # or the error that names those that there are
+            find_study(session, study)  # or the error that names those that there are
         count = erase(session, study) if study or everything else erase_due(session, datetime.now(UTC).date())
     click.echo(f"{count} erased")

@@ -16,7 +16,6 @@ from typing import Literal
 
 import yaml
 from sqlalchemy import Engine, and_, case, delete, func, select
-from sqlalchemy.orm import Session
 
 from recon.errors import InputError, UsageError
 from recon.progress import Progress
@@ -43,6 +42,7 @@ from study.offer import posting_of
 from study.providers import PROVIDERS, launching
 from study.providers.contract import Posted, Posting, Provider, ProviderSettings
 from study.pseudonyms import COMPLETED, SCREENED, secret_key, shared_code
+from study.quality.records import find_study
 from study.rewards import fit_to_raters
 from study.server.registration import enter_study, require_same_file
 from study.specification import Specification, read_specification
@@ -184,7 +184,7 @@ def launch_study(
         completion_code = completion_code or shared_code(key, name, COMPLETED)
         screen_out_code = screen_out_code or shared_code(key, name, SCREENED)
     with reading(engine) as session:
-        study = study_named(session, name)
+        study = find_study(session, name)
         if study.state != "open":
             mend = f"open it with 'mesoface study resume {name}'" if study.state == "paused" else "give another --name"
             raise UsageError(f"'{name}' is {study.state}, so nobody could enter: {mend}.")
@@ -192,7 +192,7 @@ def launch_study(
                              completion_code=completion_code, screen_out_code=screen_out_code)  # fmt: skip
     posted = _STEPS[step](engine, provider, posting)
     with reading(engine) as session:
-        budget = ledger.budget(session, study_named(session, name))
+        budget = ledger.budget(session, find_study(session, name))
     return Launched(
         name, folder, provider_name, len(catalogue.stimuli), len(catalogue.gaps), posted, posting.url,
         posting.completion_code, posting.screen_out_code, budget,
@@ -248,19 +248,6 @@ def _description(specification: Specification) -> str:
     return " ".join(specification.consent.text.strip().split("\n\n")[0].split())
 
 
-def study_named(session: Session, name: str) -> StudyRow:
-    """The study's row.
-
-    Raises:
-        UsageError: there is none.
-    """
-    study = session.scalar(select(StudyRow).where(StudyRow.name == name))
-    if study is None:
-        known = ", ".join(session.scalars(select(StudyRow.name).order_by(StudyRow.name))) or "none"
-        raise UsageError(f"there is no study '{name}' in this database; it has: {known}.")
-    return study
-
-
 @dataclass(frozen=True)
 class Status:
     """Where a study stands.
@@ -297,7 +284,7 @@ def study_status(engine: Engine, name: str) -> Status:
         StudyDatabaseError: the database does not answer.
     """
     with reading(engine) as session:
-        study = study_named(session, name)
+        study = find_study(session, name)
         over = and_(SlotRow.state == "leased", SlotRow.lease_expires_at <= now())
         slot = case((over, "free"), else_=SlotRow.state)
         slots = session.execute(select(slot, func.count()).where(SlotRow.study_id == study.id).group_by(slot)).tuples()
@@ -337,7 +324,7 @@ def set_state(engine: Engine, name: str, wanted: str) -> bool:
     if wanted not in STUDY_STATES:
         raise UsageError(f"a study cannot be '{wanted}': it is one of {', '.join(STUDY_STATES)}.")
     with transaction(engine) as session:
-        study = study_named(session, name)
+        study = find_study(session, name)
         if study.state == wanted:
             return False
         if study.state == "closed":
@@ -364,7 +351,7 @@ def close_study(
     """
     changed = set_state(engine, name, "closed")
     with reading(engine) as session:
-        study = study_named(session, name)
+        study = find_study(session, name)
         provider, posted = study.provider, session.scalar(select(HitRow.id).where(HitRow.study_id == study.id).limit(1))
     if posted is None:
         return changed, ()
