@@ -168,3 +168,19 @@ def test_erosion_for_a_layer_leaves_what_no_square_around_the_outside_covers(rad
     side = 2 * int(radius) + 1
     wanted = scipy.ndimage.binary_erosion(mask.numpy(), np.ones((side, side), bool), border_value=0)
     np.testing.assert_array_equal(erode_for(mask, radius).numpy(), wanted)
+
+
+def test_faces_are_measured_by_cudnn_in_full_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without cuDNN a GPU unfolds every layer into its whole neighbourhood: nine times the memory."""
+    told: list[tuple[bool, bool]] = []
+    bank = FilterBank(channels=3, filters=4)
+    faces = FaceCorrelations(toy_database(tmp_path, size=64), bank)
+    own = FilterBank.forward
+
+    def watched(self: FilterBank, image: Tensor) -> list[Tensor]:
+        told.append((torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32))
+        return own(self, image)
+
+    monkeypatch.setattr(FilterBank, "forward", watched)
+    faces.measure(faces.database.textures[3][faces.box].astype(np.float32), faces.sides, scale=1)
+    assert told == [(True, False)] and torch.backends.cudnn.allow_tf32

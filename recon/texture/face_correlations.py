@@ -83,7 +83,7 @@ class FaceCorrelations:
             area = functional.avg_pool2d(area, scale, ceil_mode=True, count_include_pad=False)
         device = next(iter(self.extractor.state_dict().values())).device
         # What is compared with other people's, and kept, is measured in full float32 on every device.
-        with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             maps = self.extractor(image.to(device))
         features = [maps[tap].cpu() for tap in self.correlation_taps]
         cap = _MOST_EROSION * self.database.size / 512.0 / scale
