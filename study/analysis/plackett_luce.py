@@ -11,7 +11,6 @@ graph of who was ranked above whom is strongly connected (Hunter 2004).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -81,27 +80,6 @@ def rankings_from_frame(frame: pd.DataFrame) -> Rankings:
     place.ravel()[cells] = np.where(np.isnan(ranks), np.inf, ranks)
     _check_places(place)
     return Rankings(names, raters, (both // (trial.max() + 1)).astype(np.int64), place)
-
-
-def rankings_from_orders(
-    names: Names, orders: Sequence[Sequence[int]], raters: Sequence[str] | None = None
-) -> Rankings:
-    """Rankings as lists of indices into ``names``, the most realistic first; what is not listed was not shown.
-
-    Args:
-        raters: whose each is; all of one rater if None.
-
-    Raises:
-        InputError: an order names something twice, or an index that is not there.
-    """
-    place = np.full((len(orders), len(names)), np.nan)
-    for number, order in enumerate(orders):
-        if len(set(order)) < len(order) or not all(0 <= index < len(names) for index in order):
-            raise InputError(f"ranking {number}, {list(order)}, must name different conditions below {len(names)}.")
-        place[number, list(order)] = np.arange(1, len(order) + 1)
-    who = ["all"] * len(orders) if raters is None else list(raters)
-    found, rater = np.unique(np.array(who, dtype=str), return_inverse=True)
-    return Rankings(tuple(names), tuple(found.tolist()), rater.astype(np.int64), place)
 
 
 def _check_places(place: Float) -> None:
