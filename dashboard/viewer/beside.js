@@ -42,6 +42,7 @@ class Beside {
     this.data = data
     if (first && data.at) this.memory.view.read(data.at)
     if (!same) this.draw()
+    else this.place.children[0].replaceWith(this.navigation())
     this.ahead()
   }
 
@@ -374,9 +375,9 @@ class Beside {
   }
 }
 
-/** What of the data is drawn: two alike need no new elements. */
+/** What of the data is drawn: two alike need no new elements but the links, whose addresses name the way of looking. */
 function shape(data) {
-  return JSON.stringify({ ...data, mode: "", at: "", link: "", back: "" })
+  return JSON.stringify({ ...data, mode: "", at: "", link: "" }, (name, value) => (name === "href" ? "" : value))
 }
 
 /** How many columns make the pictures largest in the room that a screen has. */
