@@ -79,7 +79,7 @@ def runs() -> dict[str, Run]:
 
 def _folders(top: Path, depth: int = 0) -> Iterator[Path]:
     """Folders with a ``run.json``; ``top`` itself may be one. Links are not followed."""
-    if (top / "run.json").is_file():
+    if os.path.isfile(top / "run.json"):  # Path.is_file raises where the folder is not ours to read
         yield top
         return
     if depth == DEPTH:

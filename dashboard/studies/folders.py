@@ -99,7 +99,7 @@ def folder_of(name: str) -> StudyFolder | None:
 
 
 def _with_files(top: Path, depth: int) -> list[Path]:
-    if (top / FILE).is_file():
+    if os.path.isfile(top / FILE):  # Path.is_file raises where the folder is not ours to read
         return [top]
     if not depth:
         return []
@@ -111,8 +111,7 @@ def _with_files(top: Path, depth: int) -> list[Path]:
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    file, rehearsals = path / FILE, path / "rehearsals"
-    return file.stat().st_mtime_ns, rehearsals.stat().st_mtime_ns if rehearsals.is_dir() else 0
+    return modified(path / FILE), modified(path / "rehearsals")
 
 
 @st.cache_resource(max_entries=2000, show_spinner=False)
