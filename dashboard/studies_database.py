@@ -20,7 +20,7 @@ from dashboard.settings import current
 from dashboard.trouble import told
 from dashboard.wording import plain
 from recon.errors import StudyDatabaseError
-from study.engine import default_url, open_database, schema_version, upgrade
+from study.engine import default_url, is_known, open_database, schema_version, upgrade
 
 State = Literal["ready", "absent", "empty", "older", "later", "away"]
 
@@ -154,7 +154,7 @@ def _condition(url: str) -> Condition:
     said = (
         f"The study database '{address()}' is of another mesoface: it has the schema '{present}', this one '{newest}'."
     )
-    if _is_known(present):
+    if is_known(present):
         return Condition("older", f"{said} Bring it up to date, here or with 'mesoface study database upgrade'.")
     return Condition("later", f"{said} It was made by a later mesoface: install that one.")
 
@@ -165,22 +165,6 @@ def _is_absent(url: str) -> bool:
     except ArgumentError:
         return False
     return parsed.get_backend_name() == "sqlite" and bool(parsed.database) and not Path(str(parsed.database)).exists()
-
-
-def _is_known(revision: str) -> bool:
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-    from alembic.util.exc import CommandError
-
-    from study.engine import migrations_folder
-
-    configuration = Config()
-    configuration.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
-    configuration.set_main_option("path_separator", "os")
-    try:
-        return ScriptDirectory.from_config(configuration).get_revision(revision) is not None
-    except CommandError:
-        return False
 
 
 def _capital(text: str) -> str:

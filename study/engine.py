@@ -208,6 +208,17 @@ def schema_version(engine: Engine) -> tuple[str | None, str | None]:
         return present, ScriptDirectory.from_config(_configuration(connection)).get_current_head()
 
 
+def is_known(revision: str) -> bool:
+    """Whether this mesoface has the migration ``revision``: a database at one that it has not is of a later version."""
+    from alembic.script import ScriptDirectory
+    from alembic.util.exc import CommandError
+
+    try:
+        return ScriptDirectory.from_config(_configuration()).get_revision(revision) is not None
+    except CommandError:
+        return False
+
+
 def require_schema(engine: Engine) -> None:
     """Nothing where the schema is the one that this mesoface works with.
 
@@ -237,7 +248,7 @@ def _plain(url: str) -> str:
         return ""
 
 
-def _configuration(connection: Connection) -> Config:
+def _configuration(connection: Connection | None = None) -> Config:
     from alembic.config import Config
 
     configuration = Config()
