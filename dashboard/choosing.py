@@ -38,9 +38,9 @@ def chosen_run(label: str = "Run", width: int = 260) -> Run | None:
     return run
 
 
-def chosen_protocol(run: Run, label: str = "Protocol") -> str:
+def chosen_protocol(run: Run, width: int = 260) -> str:
     """Draws the chooser of the protocols of ``run`` into the present container; the one that is looked at."""
-    return kept_choice("protocol", run.protocols, run.protocols[0], label)
+    return kept_choice("protocol", run.protocols, run.protocols[0], "Protocol", width=width)
 
 
 def kept_choice(

@@ -11,6 +11,8 @@ from html import escape
 
 import streamlit as st
 
+from metrics.report.palette import PAPER
+
 _STYLE = """<style>
 .mf-grid{overflow-x:auto;margin:0 0 .5rem}
 .mf-grid table{border-collapse:collapse;font-size:.9rem;line-height:1.25;min-width:100%}
@@ -59,7 +61,7 @@ def grid(title: str, columns: Sequence[Head], rows: Sequence[tuple[Head, Sequenc
 
 def html_of(title: str, columns: Sequence[Head], rows: Sequence[tuple[Head, Sequence[Cell]]]) -> str:
     """The table as HTML; every text is escaped."""
-    paper = "#14171a" if st.context.theme.type == "dark" else "#ffffff"
+    paper = PAPER[st.context.theme.type == "dark"]
     marked = [any(cells[index].mark for _, cells in rows if index < len(cells)) for index in range(len(columns) - 1)]
     head = "".join(_head(one, "col") for one in columns)
     body = "".join(

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.address import say, text
 from dashboard.catalogue import Run
-from dashboard.choosing import chosen_run, kept_choice
+from dashboard.choosing import chosen_protocol, chosen_run
 from dashboard.studies_database import address, readable
 from dashboard.trouble import sentence, told
 from dashboard.values import values_of
@@ -40,7 +40,7 @@ def _draw() -> None:
         if not (run.methods and run.protocols and run.subjects):
             st.info("This run has no results yet: run the same 'mesoface run' again, and they appear here.")
             return
-        protocol = kept_choice("protocol", run.protocols, run.protocols[0], "Protocol", width=150)
+        protocol = chosen_protocol(run, width=150)
         table, problem = _measured(run)
         view = choice("view", list(views := _views(run.name, protocol, run.stamp, run)), next(iter(views)), "View",
                       views.__getitem__, width=155)  # fmt: skip

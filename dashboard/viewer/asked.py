@@ -64,7 +64,7 @@ class Asked:
 
     @cached_property
     def beside(self) -> tuple[str, ...]:
-        """The methods beside the photograph, two to four where the run has as many."""
+        """The methods beside the photograph, at most four: those that the address names, else the first columns."""
         chosen = tuple(name for name in dict.fromkeys(words("beside")) if name in self.run.methods)[:MOST_BESIDE]
         return chosen or self.methods[:MOST_BESIDE]
 

@@ -113,8 +113,7 @@ def _columns(run: Run) -> None:
 
 def _between(measured: Yardstick) -> tuple[float, float] | None:
     """A slider over the values of the metric; None where it is open at both ends."""
-    rows = measured.values[[index for index, _ in enumerate(measured.methods)]]
-    finite = rows[np.isfinite(rows)]
+    finite = measured.values[np.isfinite(measured.values)]
     if finite.size < 2 or finite.min() == finite.max():
         return None
     low, high = _outwards(float(finite.min()), float(finite.max()))

@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from dashboard.catalogue import Run
 from dashboard.pictures.addresses import Picture
 from dashboard.pictures.sources import frame_of, source_of, why_missing
 from dashboard.viewer.asked import Asked
@@ -17,6 +18,7 @@ from dashboard.viewer.orders import BEST, WORST, ranks
 from metrics.report.layout import ARROWS, decimals, shown
 from metrics.report.palette import HUES, places_in_palette
 from recon.errors import MesofaceError
+from recon.runs.folder import ResultKey
 
 SMALL = 160
 _PORTRAIT = (4, 5)
@@ -36,7 +38,7 @@ def matrix(asked: Asked, page: int, note: str) -> dict[str, Any]:
         "rows": [_row(asked, subject) for subject in subjects],
         "first": first,
         "total": len(asked.subjects),
-        "pages": [_page(asked, page, number) for number in (page - 1, page + 1)],
+        "pages": [_page(asked, number) if 0 <= number < pages else None for number in (page - 1, page + 1)],
         "page": page,
         "last": pages - 1,
     }
@@ -71,9 +73,7 @@ def _columns(asked: Asked) -> list[dict[str, Any]]:
     return found
 
 
-def _page(asked: Asked, page: int, number: int) -> dict[str, str] | None:
-    if not 0 <= number * asked.rows < max(1, len(asked.subjects)) or number == page:
-        return None
+def _page(asked: Asked, number: int) -> dict[str, str]:
     return {"page": str(number + 1), "href": asked.here(page=str(number + 1))}
 
 
@@ -155,7 +155,8 @@ def first_size(pictures: Iterable[Picture]) -> tuple[int, int] | None:
             path = source.files[0]
             try:
                 return _size(path, path.stat().st_mtime_ns)
-            except (OSError, SyntaxError, ValueError):  # the picture itself will say that it cannot be read
+            # The picture itself will say that it cannot be read.
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
                 continue
     return None
 
@@ -166,19 +167,17 @@ def _size(path: Path, modified: int) -> tuple[int, int]:
         return opened.size
 
 
-def known_views(asked_run: Any, protocol: str, look: int = 4) -> dict[str, str]:
+def known_views(run: Run, protocol: str, look: int = 4) -> dict[str, str]:
     """Views that the first ``look`` finished results of each method have, with their names in words."""
-    from recon.runs.folder import ResultKey
-
     found: set[str] = set()
-    for method in asked_run.methods:
+    for method in run.methods:
         seen = 0
-        for subject in asked_run.subjects[:50]:
+        for subject in run.subjects[:50]:
             key = ResultKey(method, protocol, subject)
-            record = asked_run.folder.finished(key)
+            record = run.folder.finished(key)
             if record is None:
                 continue
-            found |= _views(asked_run.folder.result(key), record)
+            found |= _views(run.folder.result(key), record)
             seen += 1
             if seen == look:
                 break

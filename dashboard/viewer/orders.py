@@ -128,9 +128,8 @@ def _keys(order: str, measured: Yardstick | None, disputes: Mapping[str, float])
     loss = measured.losses
     if order == DISPUTED:
         enough = np.isfinite(loss).sum(axis=0) >= 2
-        spread = np.where(enough, np.ptp(np.nan_to_num(loss), axis=0), np.nan)
-        if enough.any():
-            spread[enough] = np.nanmax(loss[:, enough], axis=0) - np.nanmin(loss[:, enough], axis=0)
+        spread = np.full(enough.shape, np.nan)
+        spread[enough] = np.nanmax(loss[:, enough], axis=0) - np.nanmin(loss[:, enough], axis=0)
         return _finite(measured.subjects, -spread)
     kind, method = (WORST, order.removeprefix(WORST)) if order.startswith(WORST) else (BEST, order.removeprefix(BEST))
     if method not in measured.methods:

@@ -18,6 +18,9 @@ from urllib.parse import urlsplit
 import pytest
 
 STARTING_SECONDS = 120
+PATIENCE = 60_000
+"""Milliseconds that a browser is waited for: the machine may be busy with other tests."""
+
 _MAIN = sys.modules["__main__"]
 # What a page needs to be there: Streamlit's script has run to its end.
 DRAWN = "[data-testid=stApp][data-test-script-state=notRunning] [data-testid=stMainBlockContainer] *"
@@ -95,6 +98,7 @@ class Visit:
         self.page = page
         self.dashboard = dashboard
         self.problems: list[str] = []
+        page.set_default_timeout(PATIENCE)
         page.on("console", lambda said: self._note(said.type == "error", f"console: {said.text}"))
         page.on("pageerror", lambda error: self._note(True, f"error: {error}"))
         page.on("response", lambda answer: self._note(answer.status >= 400, f"{answer.status}: {answer.url}"))
@@ -115,9 +119,17 @@ class Visit:
 
     def drawn(self) -> Any:
         """Wait until the script has run to its end."""
-        self.page.wait_for_selector(DRAWN, state="attached", timeout=60_000)
+        self.page.wait_for_selector(DRAWN, state="attached")
         assert self.page.locator("[data-testid=stException]").count() == 0
         return self.page
+
+    def until(self, reached: Callable[[], bool]) -> None:
+        """Wait until ``reached`` says so; for what no selector can tell."""
+        for _ in range(PATIENCE // 100):
+            if reached():
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError("the page did not get there")
 
 
 StartVisit = Callable[..., Visit]

@@ -18,11 +18,12 @@ import viewer_run
 from dashboard import catalogue
 from dashboard.catalogue import runs
 from dashboard.settings import Settings, use
+from dashboard.viewer import matrix as matrix_of
 from dashboard.viewer import verdicts
 from dashboard.viewer.asked import Asked
 from dashboard.viewer.beside import beside, values_frame
 from dashboard.viewer.blind import letter, shuffled
-from dashboard.viewer.matrix import known_views, matrix
+from dashboard.viewer.matrix import first_size, known_views, matrix
 from dashboard.viewer.orders import Yardstick, arranged, inside, metrics_of, ranks, region_first, yardstick
 from metrics import METRICS
 from metrics.comparison import Place
@@ -31,8 +32,6 @@ from recon.runs.folder import ResultKey, RunFolder
 from study.database import QaDecisionRow, ResponseRow, StimulusRow, TrialRow, now
 from study.engine import open_database, transaction, upgrade
 from study.quality.decisions import RULES, decide_by_person
-
-SECONDS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -175,9 +174,17 @@ def test_views_of_renderers_are_offered_beside_the_runs_own(asked: Any, made: Ru
     place = made.path / "results/alpha/identity/s1/views/cycles"
     place.mkdir(parents=True)
     (place / "closeup-eyes.json").write_text("{}")
-    assert list(known_views(runs()["first"] if asked() else None, "identity")) == [
+    assert list(known_views(asked().run, "identity")) == [
         "fitted", "albedo", "cycles/closeup-eyes",
     ]  # fmt: skip
+
+
+def test_a_picture_too_large_to_open_leaves_the_others_their_size(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    albedos = [asked().picture("albedo", "s1", method) for method in ("alpha", "gamma")]
+    assert first_size(albedos) == (64, 64)
+    matrix_of._size.cache_clear()
+    monkeypatch.setattr(matrix_of.Image, "MAX_IMAGE_PIXELS", 100)
+    assert first_size(albedos) is None
 
 
 def _study(engine: Any, made: RunFolder, simulated: bool, label: str) -> None:
@@ -276,7 +283,8 @@ def _text(page: Any, selector: str) -> str:
 
 
 def test_the_worst_of_a_method_is_two_clicks_from_landing_and_back_returns(dashboard: Any, visit: Any) -> None:
-    page = visit(dashboard).open("/?run=first")
+    seen = visit(dashboard)
+    page = seen.open("/?run=first")
     page.click(".matrix thead a:has-text('beta')")
     page.wait_for_selector(".bar:has-text('worst of beta first')")
     page.click(".matrix tbody tr:first-child td:nth-child(4) a")
@@ -287,9 +295,10 @@ def test_the_worst_of_a_method_is_two_clicks_from_landing_and_back_returns(dashb
     page.wait_for_selector(".matrix tbody tr:first-child th:has-text('s3')")
     page.go_back()
     page.wait_for_selector(".matrix tbody tr:first-child th:has-text('s1')")
+    seen.drawn()
     # Keys begin where one looked last: from s3 down to s4.
-    page.locator(".matrix a.cell[tabindex='0']").focus()
-    for key in ("ArrowDown", "ArrowRight", "ArrowRight", "End", "Home", "ArrowRight"):
+    page.locator(".matrix a.cell[tabindex='0']").press("ArrowDown")
+    for key in ("ArrowRight", "ArrowRight", "End", "Home", "ArrowRight"):
         page.keyboard.press(key)
     page.keyboard.press("Enter")
     page.wait_for_selector("figure")
@@ -297,11 +306,13 @@ def test_the_worst_of_a_method_is_two_clicks_from_landing_and_back_returns(dashb
 
 
 def test_the_side_by_side_view_zooms_swipes_and_turns_all_pictures_together(dashboard: Any, visit: Any) -> None:
-    page = visit(dashboard).open("/?run=first&subject=s1")
+    seen = visit(dashboard)
+    page = seen.open("/?run=first&subject=s1")
     page.wait_for_selector("figure")
     page.locator(".window").nth(1).hover()
     for _ in range(8):
         page.mouse.wheel(0, -300)
+    page.wait_for_selector(".stage.nearest", state="attached")
     moved = page.locator(".stage").evaluate_all("all => all.map((one) => [one.style.transform, one.className])")
     assert len(moved) == 4 and len({str(one) for one in moved}) == 1
     assert "nearest" in moved[0][1]
@@ -314,16 +325,20 @@ def test_the_side_by_side_view_zooms_swipes_and_turns_all_pictures_together(dash
     page.keyboard.press("f")
     assert page.locator("button:has-text('Flicker')").get_attribute("aria-pressed") == "true"
     page.keyboard.press("2")
-    page.wait_for_function("location.search.includes('mode=swipe')", timeout=SECONDS)
-    page.locator(".handle").press("ArrowRight")
+    handle = page.wait_for_selector(".handle")
+    handle.press("ArrowRight")
     page.wait_for_selector(".handle[aria-valuenow='52']")
+    page.wait_for_function("location.search.includes('mode=swipe')")
+    seen.drawn()
+    assert handle.evaluate("one => one.matches(':focus')"), "what the server answers leaves what is drawn already"
+    assert "mode=swipe" in page.locator(".bar a[aria-label='next subject: s2']").get_attribute("href")
     for number, mode in ((3, "difference"), (4, "flip"), (5, "albedo")):
         page.locator(".subject").click()
         page.keyboard.press(str(number))
         page.wait_for_selector(f".segments button:nth-child({number})[aria-pressed=true]")
         page.wait_for_function(
             f"location.search.includes('mode={mode}') && ![...document.querySelectorAll('*')].some((one) => "
-            "one.shadowRoot?.querySelector('.note, .stage img:not([src])'))", timeout=SECONDS)  # fmt: skip
+            "one.shadowRoot?.querySelector('.note, .stage img:not([src])'))")  # fmt: skip
     page.keyboard.press("ArrowRight")
     page.wait_for_selector(".subject:has-text('s2')")
     again = visit(dashboard).open(copied.removeprefix(dashboard.address))
@@ -331,31 +346,27 @@ def test_the_side_by_side_view_zooms_swipes_and_turns_all_pictures_together(dash
 
 
 def test_heads_are_drawn_and_turn_together(dashboard: Any, visit: Any) -> None:
-    page = visit(dashboard).open("/?run=first&subject=s1&mode=head")
+    seen = visit(dashboard)
+    page = seen.open("/?run=first&subject=s1&mode=head")
     filled = """all => all.map((one) => {
         const data = one.getContext('2d').getImageData(0, 0, one.width, one.height).data
         let sum = 0
         for (let at = 3; at < data.length; at += 4) sum += data[at] > 0
         return sum / (one.width * one.height)
     })"""
-    page.wait_for_selector(".window.head canvas")
-    for _ in range(100):
-        shares = page.locator(".window.head canvas").evaluate_all(filled)
-        if min(shares) > 0:
-            break
-        page.wait_for_timeout(200)
-    assert len(shares) == 2 and min(shares) > 0.1, "alpha and gamma have heads, beta was imported as views"
+    heads = page.locator(".window.head canvas")
+    heads.first.wait_for()
+    assert heads.count() == 2, "alpha and gamma have heads, beta was imported as views"
+    seen.until(lambda: min(heads.evaluate_all(filled)) > 0.1)
     assert "imported as views" in _text(page, ".window.empty")
     pixels = "all => all.map((one) => one.toDataURL())"
-    before = page.locator(".window.head canvas").evaluate_all(pixels)
+    before = heads.evaluate_all(pixels)
     box = page.locator(".window.head").first.bounding_box()
     page.mouse.move(box["x"] + 60, box["y"] + 60)
     page.mouse.down()
     page.mouse.move(box["x"] + 120, box["y"] + 60, steps=3)
     page.mouse.up()
-    page.wait_for_timeout(500)
-    after = page.locator(".window.head canvas").evaluate_all(pixels)
-    assert all(one != other for one, other in zip(before, after, strict=True))
+    seen.until(lambda: all(one != other for one, other in zip(before, heads.evaluate_all(pixels), strict=True)))
 
 
 def test_blind_mode_hides_names_from_page_and_requests_until_they_are_revealed(dashboard: Any, visit: Any) -> None:
@@ -366,7 +377,7 @@ def test_blind_mode_hides_names_from_page_and_requests_until_they_are_revealed(d
     page.wait_for_selector("figure")
     shown = page.locator("[data-testid=stMainBlockContainer]").inner_text() + _text(page, ".viewer")
     assert not re.search("alpha|beta|gamma", shown)
-    assert any("/pictures/blind/" in url for url in asked_for)
+    one.until(lambda: any("/pictures/blind/" in url for url in asked_for))
     assert not any(re.search("alpha|beta|gamma", url) for url in asked_for)
     page.click("text=Reveal the names")
     page.wait_for_selector("figcaption:has-text('A: ')")
@@ -393,7 +404,8 @@ def test_there_are_no_barriers_on_a_screen_and_on_a_phone(
         page = one.open(path)
         page.wait_for_selector(sign)
         one.drawn()
-        page.wait_for_timeout(500)  # what appears is faint for a moment
+        # What appears is faint for a moment.
+        page.wait_for_function("document.getAnimations().every((one) => one.playState === 'finished')")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         found = axe.run(page).response["violations"]
         serious = [f"{issue['id']}: {node['html']}" for issue in found if issue["impact"] in ("serious", "critical")

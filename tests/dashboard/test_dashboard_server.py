@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
-import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import comparison_runs
@@ -306,13 +306,22 @@ def test_the_newest_run_is_read_before_anybody_asks(two_runs: Path, monkeypatch:
 def test_who_looks_comes_before_what_nobody_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     from dashboard import warming
 
-    monkeypatch.setattr(warming, "_QUIET_SECONDS", 0.3)
+    now, slept = [100.0], []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+        if len(slept) == 1:
+            warming.note_visit()  # somebody looks while it waits
+
+    monkeypatch.setattr(warming, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    monkeypatch.setattr(warming, "_seen", 0.0)
     warming.note_visit()
-    begun = time.monotonic()
+    now[0] += 1.0
     warming._when_quiet()
-    assert time.monotonic() - begun >= 0.3
+    assert slept == [warming._QUIET_SECONDS - 1.0, warming._QUIET_SECONDS]
     warming._when_quiet()  # nobody looked since: it goes on at once
-    assert time.monotonic() - begun < 0.6
+    assert len(slept) == 2
 
 
 def _choose(page: Any, label: str, option: str) -> None:
@@ -343,7 +352,7 @@ def test_pages_in_a_browser(two_runs: Path, start_dashboard: Any, visit: Any) ->
     page.wait_for_url("**/metrics?*run=first*")
     page.go_back()
     page.wait_for_url("**/metrics?*run=second*")
-    page.wait_for_function("document.querySelector('[data-testid=stSelectbox] input').value === 'second'")
+    page.wait_for_function("document.querySelector('[data-testid=stSelectbox] input')?.value === 'second'")
     assert "defect" not in running.log.read_text()
 
 
@@ -356,7 +365,7 @@ def test_a_login_in_a_browser_and_the_end(two_runs: Path, tmp_path: Path, start_
     page.get_by_label("Password").fill(GUEST)
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url("**/metrics?run=first")
-    page.get_by_text("You are a guest here").wait_for(timeout=60_000)
+    page.get_by_text("You are a guest here").wait_for()
     page.get_by_role("link", name="Log out").click()
     page.get_by_role("button", name="Log out").click()
     page.get_by_label("Password").wait_for()
