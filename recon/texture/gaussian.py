@@ -54,7 +54,7 @@ def filtered_by_torch(image: NDArray[np.float32], sigma: float, truncate: float,
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     kernel = torch.from_numpy((taps / taps.sum()).astype(np.float32)).to(device)
     planes = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image))).to(device).permute(2, 0, 1)[:, None]
-    with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         down = functional.conv2d(planes, kernel[None, None, :, None], padding=(radius, 0))
         both = functional.conv2d(down, kernel[None, None, None, :], padding=(0, radius))
     out: NDArray[np.float32] = both[:, 0].permute(1, 2, 0).contiguous().cpu().numpy()
