@@ -12,7 +12,7 @@ from dashboard.wording import plain
 from metrics.comparison import Comparison, Place, Standing
 from metrics.report.layout import Table, decimals, shown, shown_interval, tables_of
 from metrics.report.marks import BEST, heading, marks_of
-from metrics.report.sections import gap_lines, legend
+from metrics.report.sections import gap_lines, legend, not_computed
 from metrics.rows import WHOLE_SET
 
 MOST_LINES = 12
@@ -66,21 +66,10 @@ def _cell(standing: Standing | None, digits: int, mark: str) -> Cell:
 def notes(comparison: Comparison) -> None:
     """Notes, what was not computed with the reason, and what is missing."""
     lines = [f"- {plain(note)}" for note in comparison.notes]
-    lines += [f"- {plain(line)}" for line in _not_computed(comparison)]
+    lines += [f"- {plain(line)}" for line in not_computed(comparison)]
     if comparison.gaps:
         lines.append(f"- {len(comparison.gaps)} values or results are missing:")
         lines += [f"    - {plain(line)}" for line in gap_lines(comparison, MOST_LINES)]
     if lines:
         with st.expander(f"Notes, and what is missing ({len(lines)})"):
             st.markdown("\n".join(lines))
-
-
-def _not_computed(comparison: Comparison) -> list[str]:
-    gathered: dict[tuple[str, str], dict[str, None]] = {}
-    for standing in comparison.standings:
-        if not standing.values and standing.reason and not standing.place.group:
-            gathered.setdefault((standing.place.metric, standing.reason), {})[standing.method] = None
-    return [
-        f"{metric} ({'all methods' if len(methods) == len(comparison.methods) else ', '.join(methods)}): {reason}"
-        for (metric, reason), methods in gathered.items()
-    ]

@@ -22,6 +22,7 @@ from metrics.report.marks import BEST, LEGEND, TIED, marks_of
 from metrics.report.palette import HUES, PAPER, places_in_palette
 from metrics.report.plots import Line, line_plot, line_sample
 from metrics.report.provenance import Terms, identities, runs_in_words, terms_of_pictures
+from metrics.report.sections import not_computed
 from metrics.report.sources import Sources
 from metrics.report.spectra import Spectra, mean_spectra
 from metrics.report.thumbnails import Pictures
@@ -123,7 +124,7 @@ def _page(
         shown_subjects=len({case.subject for cases in shown_people for case in cases.cases}),
         restricted=_restricted(terms, shown_people),
         terms=terms,
-        without_values=_without_values(comparison),
+        without_values=not_computed(comparison),
         gaps=comparison.gaps[:MOST_GAPS],
         more_gaps=len(comparison.gaps) - MOST_GAPS,
         runs=runs_in_words(sources),
@@ -231,18 +232,6 @@ def _changes(comparison: Comparison, places: Collection[Place]) -> list[dict[str
             }
         )
     return rows
-
-
-def _without_values(comparison: Comparison) -> list[str]:
-    """What could not be computed at all, and why, each once."""
-    gathered: dict[tuple[str, str], dict[str, None]] = {}
-    for standing in comparison.standings:
-        if not standing.values and standing.reason and not standing.place.group:
-            gathered.setdefault((standing.place.metric, standing.reason), {})[standing.method] = None
-    return [
-        f"{metric} ({'all methods' if len(methods) == len(comparison.methods) else ', '.join(methods)}): {reason}"
-        for (metric, reason), methods in gathered.items()
-    ]
 
 
 def _restricted(terms: Sequence[Terms], people: Sequence[Cases]) -> int:

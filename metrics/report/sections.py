@@ -135,6 +135,18 @@ def gap_lines(comparison: Comparison, most: int) -> list[str]:
     return lines if len(lines) <= most else [*lines[:most], f"… and {len(lines) - most} more reasons"]
 
 
+def not_computed(comparison: Comparison) -> list[str]:
+    """What could not be computed at all, and why: each metric and reason once, with the methods."""
+    gathered: dict[tuple[str, str], dict[str, None]] = {}
+    for standing in comparison.standings:
+        if not standing.values and standing.reason and not standing.place.group:
+            gathered.setdefault((standing.place.metric, standing.reason), {})[standing.method] = None
+    return [
+        f"{metric} ({'all methods' if len(methods) == len(comparison.methods) else ', '.join(methods)}): {reason}"
+        for (metric, reason), methods in gathered.items()
+    ]
+
+
 def legend(comparison: Comparison) -> list[str]:
     """How to read the tables, as far as the comparison needs it."""
     lines = list(LEGEND if len(comparison.methods) > 1 else LEGEND[1:])
