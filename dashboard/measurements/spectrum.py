@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import streamlit as st
 
 from dashboard.catalogue import Run
 from dashboard.charts.curves import Curve, curves
 from dashboard.charts.look import Look, draw
+from dashboard.studies import background
 from dashboard.values import comparison_of
 from dashboard.wording import plain
-from metrics.comparison import Comparison
 from metrics.conclusions import Selection
 from metrics.report.layout import shown
 from metrics.report.sources import Sources
@@ -22,42 +20,17 @@ PEOPLE = 12
 _ACROSS = "cycles per texel of a 512² map"
 
 
-# One at a time: each reads dozens of maps, and the pages shall answer meanwhile.
-_worker = ThreadPoolExecutor(1, "spectra")
-
-
-class _Coming:
-    """Spectra that are worked out in a thread, and how far that is: from 0 to 1."""
-
-    def __init__(self, run: Run, protocol: str, comparison: Comparison) -> None:
-        self.share = 0.0
-        sources = Sources.of(comparison, [run.folder])
-        self.result = _worker.submit(mean_spectra, comparison, sources, protocol, PEOPLE, self._so_far)
-
-    def _so_far(self, done: int, of: int) -> None:
-        self.share = done / of
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _spectra(name: str, stamp: tuple[int, ...], protocol: str, _run: Run, _comparison: Comparison) -> _Coming:
-    return _Coming(_run, protocol, _comparison)
-
-
 def spectrum(run: Run, protocol: str, look: Look) -> None:
     """Draw the spectra under ``protocol`` as soon as they are there."""
     comparison = comparison_of(run, Selection(protocols=(protocol,), headline=True), contrasts=False)
-    coming = _spectra(str(run.folder.path), run.stamp, protocol, run, comparison)
-    if coming.result.done():
-        _drawn(coming.result.result(), protocol, look)
-    else:
-        _awaited(coming)
-
-
-@st.fragment(run_every=1.0)
-def _awaited(coming: _Coming) -> None:
-    if coming.result.done():
-        st.rerun()
-    st.progress(coming.share, f"Reading the albedo maps of {PEOPLE} people at most; this takes some seconds, once.")
+    sources = Sources.of(comparison, [run.folder])
+    work = background.start(
+        ("spectrum", str(run.folder.path), run.stamp, protocol),
+        f"Reading the albedo maps of {PEOPLE} people at most",
+        lambda progress: mean_spectra(comparison, sources, protocol, PEOPLE, progress),
+    )
+    if background.settled(work):
+        _drawn(work.result, protocol, look)
 
 
 def _drawn(found: Spectra, protocol: str, look: Look) -> None:

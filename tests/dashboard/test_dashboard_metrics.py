@@ -27,6 +27,7 @@ from dashboard.measurements import downloads
 from dashboard.measurements.chosen import Chosen, place_name
 from dashboard.measurements.opening import state_of
 from dashboard.settings import Settings, use
+from dashboard.studies import background
 from metrics.comparison import Comparison, Contrast, Standing
 from metrics.conclusions import HEADLINE, Selection, conclude
 from metrics.report.layout import shown, shown_interval
@@ -176,6 +177,14 @@ def test_damaged_table_is_a_sentence(folder: Path) -> None:
 @pytest.mark.parametrize("part", ["overview", "groups", "strength", "spectrum", "changes", "identity", "nonsense"])
 def test_every_part_draws(folder: Path, part: str) -> None:
     assert not _open(run="first", protocol="blur:8", part=part, metric="nonsense", methods="nobody").error
+
+
+def test_a_spectrum_is_read_beside_the_page_and_then_drawn(folder: Path) -> None:
+    page = _open(run="first", protocol="blur:8", part="spectrum")
+    run = runs()["first"]
+    work = background.known(("spectrum", str(run.folder.path), run.stamp, "blur:8"))
+    assert work is not None and work._ended.wait(WAIT) and work.result.people == 0
+    assert any("No spectrum: the albedo maps of this run are not here" in one.value for one in page.run().info)
 
 
 def test_dot_opens_the_person_with_two_methods(folder: Path) -> None:
