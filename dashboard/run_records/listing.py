@@ -30,7 +30,8 @@ def listing(known: dict[str, Run]) -> None:
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        key="runs listed",
+        # A click is of a row in this order: in another table, as when a run came in, the place means another run.
+        key=" ".join(["runs listed", *known]),
         height="auto" if len(rows) <= _MOST_ROWS else _MOST_HEIGHT,
         alt=f"{len(rows)} runs, the newest first",
         column_config={
@@ -43,12 +44,11 @@ def listing(known: dict[str, Run]) -> None:
         },
     )
     picked = chosen["selection"]["rows"]
-    if picked and picked[0] < len(rows):
-        # The row that was clicked last leads; the chooser below may have gone on since.
-        name = list(known)[picked[0]]
-        if st.session_state.get("run clicked") != name:
-            st.session_state["run clicked"] = name
-            say(run=name)
+    name = list(known)[picked[0]] if picked else ""
+    # The row that was clicked last leads; the chooser below may have gone on since.
+    if name and st.session_state.get("run clicked") != name:
+        say(run=name)
+    st.session_state["run clicked"] = name
 
 
 def _row(run: Run) -> dict[str, Any]:

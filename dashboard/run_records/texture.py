@@ -44,7 +44,7 @@ def texture(run: Run, protocol: str, look: Look) -> None:
     if name is None:
         st.caption(f"The record of '{plain(method)}' names no database faces: it does not combine any.")
     else:
-        _weights(run, said, name, look)
+        _weights(run, said, name, look.hue(method), look)
     _losses(said, look)
     with st.expander("The whole record"):
         st.json(said, expanded=1)
@@ -67,7 +67,7 @@ def _figure(picture: Picture, words: str, alt: str) -> str:
     return f'<figure style="margin:0">{image}{caption}</figure>'
 
 
-def _weights(run: Run, said: Mapping[str, Any], name: str, look: Look) -> None:
+def _weights(run: Run, said: Mapping[str, Any], name: str, hue: str, look: Look) -> None:
     weights = {str(who): float(value) for who, value in said[name].items() if abs(float(value)) >= _LEAST_WEIGHT}
     ordered = dict(sorted(weights.items(), key=lambda item: -abs(item[1])))
     words = {"weights": "Weights of the database faces", "donors": "Share of the patches by database face"}[name]
@@ -76,7 +76,7 @@ def _weights(run: Run, said: Mapping[str, Any], name: str, look: Look) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         top = dict(list(ordered.items())[:_MOST_BARS])
-        draw(_bars(top, look), ", ".join(f"{who} {value:.3f}" for who, value in top.items()), "weights")
+        draw(_bars(top, hue, look), ", ".join(f"{who} {value:.3f}" for who, value in top.items()), "weights")
     with right:
         _faces(faces_of(run), ordered)
 
@@ -94,7 +94,7 @@ def _summary(said: Mapping[str, Any], weights: Mapping[str, float]) -> str:
     return plain("; ".join(parts) + ".")
 
 
-def _bars(weights: Mapping[str, float], look: Look) -> Chart:
+def _bars(weights: Mapping[str, float], hue: str, look: Look) -> Chart:
     data = pd.DataFrame({"face": list(weights), "weight": list(weights.values())})
     up = alt.Y("face:N", sort=list(weights), title=None, axis=_FACE_AXIS)
     base = alt.Chart(data).encode(
@@ -102,7 +102,7 @@ def _bars(weights: Mapping[str, float], look: Look) -> Chart:
         up,
         tooltip=["face:N", alt.Tooltip("weight:Q", format=".4f")],
     )
-    bars = base.mark_bar(color=look.hue("meso") if "meso" in look.methods else look.grey)
+    bars = base.mark_bar(color=hue)
     return alt.layer(
         bars, base.mark_text(align="left", dx=4, color=look.ink).encode(text=alt.Text("weight:Q", format=".3f"))
     ).properties(height=22 * len(weights) + 40)

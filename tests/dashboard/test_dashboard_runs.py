@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from dashboard.catalogue import runs
-from dashboard.run_records import faces
+from dashboard.charts.look import Look
+from dashboard.run_records import faces, listing
 from dashboard.run_records.faces import faces_of, picture_of
 from dashboard.run_records.problems import doubtful_fits
 from dashboard.run_records.state import size_of, state_of
@@ -93,6 +95,34 @@ def test_list_says_how_far_each_run_is_and_what_is_wrong_with_it(folder: RunFold
     assert "run again into another folder" in listed.loc["older", "problem"]
 
 
+def test_a_click_is_of_a_run_and_not_of_its_place_in_the_list(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table keeps what was clicked under its key, by place; while a run is made the order changes."""
+    clicked: dict[str, list[int]] = {}
+    said: list[str] = []
+    keys: list[str] = []
+
+    def table(*_data: Any, key: str, **_options: Any) -> dict[str, Any]:
+        keys.append(key)
+        return {"selection": {"rows": clicked.get(key, [])}}
+
+    monkeypatch.setattr(listing.st, "dataframe", table)
+    monkeypatch.setattr(listing.st, "session_state", {})
+    monkeypatch.setattr(listing, "say", lambda run: said.append(run))
+    first = runs()["first"]
+    older = {"first": first, "older": replace(first, name="older")}
+    newer = {"older": older["older"], "first": first}
+    listing.listing(older)
+    clicked[keys[-1]] = [0]
+    for shown in (older, older, newer):
+        listing.listing(shown)
+    assert said == ["first"]
+    clicked[keys[-1]] = [1]
+    listing.listing(newer)
+    assert said == ["first", "first"]  # the chooser may have gone on: a new click leads again
+
+
 def test_settings_notes_and_licences_are_said_and_escaped(folder: RunFolder) -> None:
     page = _open(run="first")
     said = _html(page)
@@ -131,6 +161,15 @@ def test_weights_and_losses_of_a_result(folder: RunFolder) -> None:
         "has no result of 'pca'" in one.value
         for one in _open(run="first", part="texture", subject="p00", of="pca").info
     )
+
+
+def test_weights_have_the_colour_of_their_method(folder: RunFolder) -> None:
+    _result(folder, ResultKey("pca", "identity", "p03"), record={"weights": WEIGHTS})
+    look = Look(("meso", "pca"), dark=False)
+    for method in look.methods:
+        page = _open(run="first", part="texture", subject="p03", of=method)
+        bars = json.loads(page.get("vega_lite_chart")[0].proto.spec)["layer"][0]
+        assert bars["mark"]["color"] == look.hue(method)
 
 
 def test_settings_of_two_runs_are_compared(folder: RunFolder) -> None:
