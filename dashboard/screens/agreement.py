@@ -53,17 +53,13 @@ def show() -> None:
             _nothing(run)
             return
         first = next((name for name, one in known.items() if one.raters == listing.PEOPLE), next(iter(known)))
-        name = kept_choice("study", list(known), first, "Study", lambda one: _label(known[one]), width=380)
+        name = kept_choice("study", list(known), first, "Study", lambda one: known[one].label, width=380)
         rehearsed = known[name].raters == listing.MODELS
         every = st.toggle("All sessions that were handed in", rehearsed, key=f"all sessions {name}")
     if rehearsed:
         st.warning(SIMULATED, icon=":material/smart_toy:")
     with told("the agreement"):
         _study(engine, name, every)
-
-
-def _label(one: listing.Listed) -> str:
-    return f"{one.name} ({'simulated' if one.raters == listing.MODELS else one.state})"
 
 
 def _nothing(run: Run) -> None:
@@ -131,7 +127,7 @@ def _scatter(found: Agreed, what: str, metric: str) -> None:
         st.caption("There are no values to draw.")
         return
     conditions = sorted(results["condition"].unique())
-    look = look_of([name.rpartition("/")[2] for name in conditions] if _one_run(conditions) else conditions)
+    look = look_of(conditions)
     less = ", less the person's mean" if found.within else ""
     axes = (f"{direction_of(found, metric)}{less}", f"people: {what}{less}")
     legend = alt.Legend(title=None, orient="top")
@@ -140,10 +136,6 @@ def _scatter(found: Agreed, what: str, metric: str) -> None:
     chart = alt.layer(*_small(results, colour, shape, axes), *_large(means(results), colour, shape))
     draw(chart.properties(height=430), f"{what} against {metric}: {in_words(found.found[what], metric)}", "scatter")
     st.caption("Small: one method's result of one person. Large: a method's mean with 95 % intervals over people.")
-
-
-def _one_run(conditions: list[str]) -> bool:
-    return len({name.rpartition("/")[2] for name in conditions}) == len(conditions)
 
 
 def _small(results: pd.DataFrame, colour: alt.Color, shape: alt.Shape, axes: tuple[str, str]) -> list[alt.Chart]:

@@ -31,7 +31,7 @@ def show() -> None:
         return
     assert engine is not None  # what was launched is in it
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = kept_choice("study", list(found), next(iter(found)), "Study", lambda one: _label(found[one]), width=380)
+        name = kept_choice("study", list(found), next(iter(found)), "Study", lambda one: found[one].label, width=380)
         view = _view()
         link_to("studies", "The study itself", ":material/groups:", study=name)
     one = found[name]
@@ -39,11 +39,6 @@ def show() -> None:
         st.warning(SIMULATED, icon=":material/smart_toy:")
     with told(f"the {VIEWS[view].lower()}"):
         {"progress": progress, "quality": quality, "results": results}[view](engine, one)
-
-
-def _label(one: listing.Listed) -> str:
-    kind = "simulated" if one.raters == listing.MODELS else one.state
-    return f"{one.name} ({kind})"
 
 
 def _view() -> str:

@@ -54,6 +54,11 @@ class Listed:
         return MODELS if self.status is not None and self.status.simulated else PEOPLE
 
     @property
+    def label(self) -> str:
+        """Its name, and its state, or that models answer it."""
+        return f"{self.name} ({MODELS if self.raters == MODELS else self.state})"
+
+    @property
     def places(self) -> tuple[int, int]:
         """Done, and all."""
         if self.status is None:

@@ -44,8 +44,8 @@ def progress(engine: Engine, one: Listed) -> None:
 def _draw(engine: Engine, name: str, live: bool) -> None:
     if role() is None:  # logged out since the page was drawn: the whole of it says so
         st.rerun()
-    one = listing.listed(engine)[name]
     with told("the progress"):
+        one = listing.listed(engine)[name]
         state = (str(engine.url), name, marks_of(engine, name))
         way = _way_at(*state, engine)
         _numbers(one, way)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from rehearsed_study import REHEARSAL, Rehearsed, make_measured_run, rehearse_in
 from streamlit.testing.v1 import AppTest
 
 from dashboard.catalogue import runs
+from dashboard.charts.look import Look
+from dashboard.screens import agreement
 from dashboard.settings import Settings, use
 from dashboard.studies import listing
 from dashboard.studies.agreement_data import agreed, direction_of, means, points, table, used_by
@@ -99,6 +102,25 @@ def test_results_and_means_are_of_the_judged_pictures(rehearsed: Rehearsed) -> N
     # One is the other turned round, and people's answers are the same: so are the signs.
     if not shown.loc[PSNR, "reason"]:
         assert shown.loc[PSNR, "SRCC"] == pytest.approx(-shown.loc[SSIM, "SRCC"])
+
+
+def test_methods_of_two_runs_have_colours_of_their_own(
+    rehearsed: Rehearsed, begin: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(rehearsed.runs.parent)
+    found = agreed(open_database(rehearsed.database), REHEARSAL, rehearsed.studies / "pairs", every=True)
+    named = {"alpha": "first/alpha", "beta": "second/beta"}  # as a study of two runs calls its conditions
+    both = replace(
+        found,
+        people={what: frame.replace({"condition": named}) for what, frame in found.people.items()},
+        values=found.values.replace({"condition": named}),
+    )
+    drawn: list[Any] = []
+    monkeypatch.setattr(agreement, "draw", lambda chart, *_words: drawn.append(chart.to_dict()))
+    agreement._scatter(both, "preferred", PSNR)
+    scale = drawn[0]["layer"][0]["encoding"]["color"]["scale"]
+    assert scale["domain"] == ["first/alpha", "second/beta"]
+    assert len({*scale["range"], Look((), dark=False).grey}) == 3
 
 
 def test_intervals_hold_the_mean_and_widen_with_the_spread() -> None:

@@ -24,7 +24,7 @@ from dashboard.studies.folders import look_again
 from dashboard.studies.paying_view import _start, amount_due, require_same
 from dashboard.studies.progress_view import tally_of
 from dashboard.studies.quality_view import frame_of, review_of, rows_of
-from recon.errors import UsageError
+from recon.errors import StudyDatabaseError, UsageError
 from study.database import AssignmentRow, ParticipantRow, WorkerContactRow, now
 from study.engine import open_database, reading, transaction
 from study.quality.decisions import Decision, decide_by_person, decide_by_rules
@@ -99,6 +99,21 @@ def test_progress_counts_places_and_answers(rehearsed: Rehearsed) -> None:
     assert _number(page, "Answers") == str(RATERS * 6)
     assert "come from a model, not from people" in _texts(page)
     assert tally_of(open_database(rehearsed.database), REHEARSAL).answers == RATERS * 6
+
+
+def test_a_database_that_stops_answering_is_a_sentence_below_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The progress is drawn again by itself, without the page around it, which tells its own errors."""
+
+    def fails(_engine: object) -> None:
+        raise StudyDatabaseError("the study database did not answer.")
+
+    monkeypatch.setattr(listing, "listed", fails)
+    page = AppTest.from_string(
+        "from dashboard.studies import progress_view\nprogress_view._draw(None, 'pairs', True)",
+        default_timeout=PATIENCE,
+    ).run()
+    assert not page.exception
+    assert [one.value for one in page.error] == ["The study database did not answer."]
 
 
 def test_people_and_models_never_mix(rehearsed: Rehearsed) -> None:
