@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -74,6 +75,24 @@ def main_module() -> Iterator[None]:
     """What ``streamlit.testing`` puts in the place of ``__main__`` is what later processes would run as theirs."""
     yield
     sys.modules["__main__"] = _MAIN
+
+
+@pytest.fixture
+def close_folder(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """``close_folder(path)``: makes a folder that is not ours to read, even for a superuser, who is denied nothing."""
+
+    def close(folder: Path) -> None:
+        folder.mkdir()
+        really = os.stat
+
+        def denied(path: Any, *more: Any, **options: Any) -> os.stat_result:
+            if str(path).startswith(f"{folder}/"):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return really(path, *more, **options)
+
+        monkeypatch.setattr(os, "stat", denied)
+
+    return close
 
 
 @pytest.fixture(scope="module")

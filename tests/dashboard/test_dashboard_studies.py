@@ -163,6 +163,15 @@ def test_folders_are_found_by_the_name_in_their_file_and_broken_ones_say_why(run
         assert folder_of(name) is None
 
 
+def test_a_folder_that_is_not_ours_to_read_holds_no_study(
+    run: Any, tmp_path: Path, close_folder: Callable[[Path], None]
+) -> None:
+    write_study("mine", _draft(run, "pairwise").text())
+    close_folder(tmp_path / "studies" / "lost+found")
+    look_again()
+    assert {*folders()} == {"mine"}
+
+
 def test_a_rehearsal_lies_in_the_folder_of_its_study(rehearsed: Rehearsed, settings: Callable[..., Settings]) -> None:
     settings(rehearsed.runs.parent)
     assert folder_of(REHEARSAL) == folder_of("pairs")

@@ -107,5 +107,6 @@ def _to_the_result(page: Any, tmp_path: Path) -> None:
     taken.value.save_as(tmp_path / "report.html")
     assert "Who was preferred to whom" in (tmp_path / "report.html").read_text(encoding="utf-8")
     page.get_by_role("link", name="Agreement", exact=True).first.click()
+    page.get_by_role("heading", name="Agreement", exact=True).wait_for()  # the page before has such a switch, too
     page.get_by_text("All sessions that were handed in").first.click()
     page.get_by_text("Which metric to trust").wait_for(timeout=MINUTE)
