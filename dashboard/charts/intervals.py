@@ -61,7 +61,7 @@ def forest(rows: Sequence[Row], look: Look, axis: str, *, zero: bool) -> Chart |
     names = list(dict.fromkeys(data["name"]))
     hues = list(dict.fromkeys(data["hue"]))
     colour = alt.Color("hue:N", scale=look.colour(hues), legend=None)
-    known = {name for row in rows for name in row.facts}
+    known = dict.fromkeys(name for row in rows for name in row.facts)
     tips = [alt.Tooltip("name:N", title=" "), alt.Tooltip("said:N", title="value [95 %]"), alt.Tooltip("n:Q"),
             *(alt.Tooltip(f"{name}:N") for name in known)]  # fmt: skip
     up = alt.Y(

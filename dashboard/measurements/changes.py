@@ -18,8 +18,6 @@ from dashboard.wording import plain
 from metrics.comparison import Comparison, Contrast, Place
 from metrics.report.layout import Block, decimals, heading, shown, shown_interval, shown_p
 
-_NONE = "none"
-
 
 def changes(chosen: Chosen, place: Place | None, look: Look, row: DeltaGenerator) -> Comparison | None:
     """Draw what ``chosen.run`` does otherwise than another run, chosen in ``row``; None where there is no other."""
