@@ -66,7 +66,7 @@ def launch(
     """
     from recon.errors import UsageError
     from recon.progress import be_quiet, progress_bar
-    from study.launching import launch_study, place_study, place_test, prepared_database
+    from study.launching import launch_study, place_study, prepared_database
 
     wishes = {"draft": draft, "test": test, "replace": replace_rejected}
     steps: list[Any] = [step for step, wanted in wishes.items() if wanted]
@@ -76,8 +76,6 @@ def launch(
     file = study / "study.yaml" if study.is_dir() else study
     if name is not None:
         file = place_study(file, folder, name)
-    if test:
-        file = place_test(file)
     engine = prepared_database(db)
     try:
         with progress_bar("making stimuli") as progress:

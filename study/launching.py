@@ -161,7 +161,7 @@ def launch_study(
         progress: of the pictures.
         address: at which raters reach the server; empty for this machine, which only raters of our own can use.
         completion_code, screen_out_code: that all raters of Prolific hand in; empty for codes of this installation.
-        step: how far, and to whom.
+        step: how far, and to whom; what test participants answer is a study of its own, beside ``file``.
         live: whether real money may move.
         endpoint: of the provider, where it is not the provider's own.
 
@@ -171,13 +171,18 @@ def launch_study(
         BudgetError: the cap does not allow it.
         ProviderError: the provider refused.
     """
-    specification, folder = read_specification(file), file.parent
-    name, provider_name = specification.name, specification.payment.provider
+    specification = read_specification(file)
+    provider_name = specification.payment.provider
     if not address and provider_name != "local":
         raise UsageError(f"raters of '{provider_name}' need the https address of your server: give --url.")
-    _refuse(name, objections_to_costs(specification, estimate(specification)))
-    # Opened before anything is made: a missing token or package is said at once.
+    _refuse(specification.name, objections_to_costs(specification, estimate(specification)))
+    # Opened before anything is made: a missing token or package, or test participants, are missed at once.
     provider = PROVIDERS.get(provider_name)(ProviderSettings(live, endpoint, engine))
+    if step == "test":
+        launching.with_test_participants(provider)
+        file = place_test(file)
+        specification = read_specification(file)
+    name, folder = specification.name, file.parent
     catalogue = _entered(file, specification, engine, progress)
     if provider_name == "prolific":
         key = secret_key()

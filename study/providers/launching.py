@@ -72,6 +72,18 @@ def draft(engine: Engine, provider: Provider, posting: Posting) -> tuple[Posted,
     return made
 
 
+def with_test_participants(provider: Provider) -> HasTestParticipants:
+    """The provider, which has test participants.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if isinstance(provider, HasTestParticipants):
+        return provider
+    mend = "its sandbox is for that: leave --live out" if provider.has_sandbox else "open the study yourself"
+    raise UsageError(f"'{provider.name}' has no test participants: {mend}.")
+
+
 def test(engine: Engine, provider: Provider, posting: Posting) -> tuple[Posted, ...]:
     """Offer a study to the provider's test participants, once; costs nothing.
 
@@ -79,9 +91,7 @@ def test(engine: Engine, provider: Provider, posting: Posting) -> tuple[Posted, 
         UsageError: the provider has none.
         ProviderError: the provider refused.
     """
-    if not isinstance(provider, HasTestParticipants):
-        mend = "its sandbox is for that: leave --live out" if provider.has_sandbox else "open the study yourself"
-        raise UsageError(f"'{provider.name}' has no test participants: {mend}.")
+    tested = with_test_participants(provider)
     (drafted,) = draft(engine, provider, posting)
     if drafted.state != "draft":
         raise UsageError(f"'{posting.study}' was offered to raters before: test a study of another name.")
@@ -93,7 +103,7 @@ def test(engine: Engine, provider: Provider, posting: Posting) -> tuple[Posted, 
         row = session.scalars(select(HitRow).where(HitRow.request_token == token)).one()
         if row.provider_id is not None:
             return (Posted(row.provider_id, token, "open", row.assignments, row.url),)
-    posted = replace(provider.test_study(posting), token=token)
+    posted = replace(tested.test_study(posting), token=token)
     _note_state(engine, posted)
     return (posted,)
 

@@ -299,6 +299,12 @@ def test_test_participants_answer_a_study_of_their_own_and_cost_nothing(
         launched(url, file, *given, "--draft")
 
 
+def test_nothing_is_made_for_test_participants_whom_nobody_has(file: Path, url: str, engine: Engine) -> None:
+    with pytest.raises(UsageError, match="'local' has no test participants"):
+        launched(url, file, "--test")
+    assert sorted(file.parent.parent.iterdir()) == [file.parent] and study_names(engine) == ()
+
+
 def test_paid_screen_outs_and_filters_reach_prolific(
     file: Path, url: str, engine: Engine, market: FakeProlific
 ) -> None:
