@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboard import background
 from dashboard.catalogue import Run
 from dashboard.charts.curves import Curve, curves
 from dashboard.charts.look import Look, draw
-from dashboard.studies import background
 from dashboard.values import comparison_of
 from dashboard.wording import plain
 from metrics.conclusions import Selection

@@ -7,11 +7,12 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import Engine
 
+from dashboard import background
 from dashboard.address import one_of, say
 from dashboard.catalogue import Run
 from dashboard.charts.look import draw, look_of
 from dashboard.choosing import chosen_run, kept_choice
-from dashboard.studies import background, listing
+from dashboard.studies import listing
 from dashboard.studies.agreement_data import Agreed, agreed, direction_of, in_words, means, points, table, used_by
 from dashboard.studies.analysing import analysed
 from dashboard.studies.folders import folder_of

@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.studies import background
-from dashboard.studies.background import Work
+from dashboard import background
+from dashboard.background import Work
 from dashboard.studies.going import link_to
 from dashboard.trouble import sentence
 from dashboard.wording import plain

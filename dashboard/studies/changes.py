@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import streamlit as st
 from sqlalchemy import Engine
 
+from dashboard import background
 from dashboard.access import may_change, require_change
-from dashboard.studies import background, listing, servers
+from dashboard.studies import listing, servers
 from dashboard.studies.folders import StudyFolder, look_again
 from dashboard.studies_database import made_database
 from dashboard.trouble import told

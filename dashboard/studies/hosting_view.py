@@ -7,8 +7,9 @@ import io
 
 import streamlit as st
 
+from dashboard import background
 from dashboard.access import may_change, require_change, why_not
-from dashboard.studies import background, servers
+from dashboard.studies import servers
 from dashboard.studies.listing import Listed
 from recon.errors import UsageError
 from study.pseudonyms import secret_key

@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 from sqlalchemy import Engine
 
+from dashboard import background
 from dashboard.access import may_change, require_change, why_not
-from dashboard.studies import background, listing
+from dashboard.studies import listing
 from dashboard.studies.facts import facts
 from dashboard.studies.listing import Listed
 from dashboard.trouble import told

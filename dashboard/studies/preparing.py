@@ -6,9 +6,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from dashboard import background
 from dashboard.access import may_change, require_change, why_not
 from dashboard.catalogue import modified
-from dashboard.studies import background, servers
+from dashboard.studies import servers
 from dashboard.studies.facts import facts
 from dashboard.studies.folders import StudyFolder, look_again
 from dashboard.trouble import told

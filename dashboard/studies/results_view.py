@@ -7,7 +7,7 @@ import json
 import streamlit as st
 from sqlalchemy import Engine
 
-from dashboard.studies import background
+from dashboard import background
 from dashboard.studies.analysing import analysed
 from dashboard.studies.folders import folder_of
 from dashboard.studies.listing import Listed

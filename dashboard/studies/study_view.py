@@ -6,9 +6,9 @@ import streamlit as st
 import yaml
 from sqlalchemy import Engine
 
+from dashboard import background
 from dashboard.access import may_change, why_not
 from dashboard.address import say
-from dashboard.studies import background
 from dashboard.studies.changes import ask_launch, ask_state, launching_key
 from dashboard.studies.facts import facts, figures
 from dashboard.studies.going import link_to

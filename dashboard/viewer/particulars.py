@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 from sqlalchemy import Engine
 
+from dashboard import background
 from dashboard.address import say
-from dashboard.studies import background
 from dashboard.studies_database import address, readable
 from dashboard.trouble import sentence, told
 from dashboard.viewer.asked import Asked

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import background
 from dashboard.address import link
 from dashboard.catalogue import runs
 from dashboard.charts import distributions, drawing, people
@@ -27,7 +28,6 @@ from dashboard.measurements import downloads
 from dashboard.measurements.chosen import Chosen, place_name
 from dashboard.measurements.opening import state_of
 from dashboard.settings import Settings, use
-from dashboard.studies import background
 from metrics.comparison import Comparison, Contrast, Standing
 from metrics.conclusions import HEADLINE, Selection, conclude
 from metrics.report.layout import shown, shown_interval

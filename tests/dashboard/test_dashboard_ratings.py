@@ -17,8 +17,9 @@ from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 from study_rows import add_assignment
 
+from dashboard import background
 from dashboard.settings import Settings, use
-from dashboard.studies import background, listing
+from dashboard.studies import listing
 from dashboard.studies.answers_view import said_of
 from dashboard.studies.folders import look_again
 from dashboard.studies.paying_view import _start, amount_due, require_same

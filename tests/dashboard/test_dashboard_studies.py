@@ -23,12 +23,12 @@ from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 from study_runs import UNKNOWN, make_run
 
-from dashboard import studies_database
+from dashboard import background, studies_database
 from dashboard.access import require_change
 from dashboard.catalogue import runs
 from dashboard.settings import Settings, use
-from dashboard.studies import background, listing
 from dashboard.studies import draft as draft_module
+from dashboard.studies import listing
 from dashboard.studies.changes import amount_of, confirmed
 from dashboard.studies.draft import Draft, kept_draft, name_for, suggested, validated
 from dashboard.studies.folders import folder_of, folders, look_again, studies_folder, write_study
@@ -257,7 +257,7 @@ def test_what_failed_for_a_passing_reason_is_tried_again_later(monkeypatch: pyte
 
 def test_the_end_of_the_dashboard_waits_for_no_work() -> None:
     program = (
-        "import time; from dashboard.studies import background\n"
+        "import time; from dashboard import background\n"
         "background.start(('test', 4), 'long', lambda _: time.sleep(600))\nprint('ends')"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
