@@ -10,7 +10,7 @@ killed evaluation goes on where it was (``metrics.journal``).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +28,7 @@ from metrics.pairs import Look
 from metrics.results_state import NOT_APPLICABLE
 from recon.assets import ASSETS, locate
 from recon.errors import AssetError, UsageError
+from recon.gpu_memory import each_alone
 from recon.runs.config import default_jobs, resolve_device
 from recon.runs.folder import ResultKey, RunFolder
 from recon.runs.lock import locked
@@ -157,6 +158,7 @@ class _Evaluator:
         everything = choice.again and choice == Choice(again=True)
         self.journal = Journal(folder, start_anew=everything)
         self.values = self.measured = 0
+        self.notes: list[str] = []
 
     def carry_out(self, jobs: int | None, device: str) -> Evaluation:
         """Drops what is out of date, measures what is missing, gathers the sets."""
@@ -173,7 +175,7 @@ class _Evaluator:
             absent={name: one.absent for name, one in self.known.items() if one.absent},
             gaps=tuple(gap for gap in self.scan.gaps
                        if self.choice.takes(ResultKey(gap.method, gap.protocol, gap.subject))),
-            notes=(*self.journal.notes, *self.scan.notes),
+            notes=(*self.journal.notes, *self.scan.notes, *self.notes),
         )  # fmt: skip
 
     def _tasks(self) -> list[MeasureTask]:
@@ -215,10 +217,8 @@ class _Evaluator:
         threads = max(1, (os.cpu_count() or 1) // workers)
         absent = {name: one.absent for name, one in self.known.items() if one.absent}
         order = MeasureOrder(self.folder.path, device, absent)
-        total = sum(task.results for task in tasks)
-        self.progress("measuring", 0, total)
         with at_hand(self._needs(device)):
-            self._work_off(work_through(tasks, prepare, order, jobs=workers, threads=threads), total)
+            self._work_off(tasks, order, workers, threads)
         self.journal.merge()
 
     def _needs(self, device: str) -> Needs:
@@ -226,13 +226,52 @@ class _Evaluator:
         networks = any(one.weights for one in self.known.values())
         return Needs(self.folder.path, assets=_weight_files() if networks else (), device=device)
 
-    def _work_off(self, events: Iterable[Event], total: int) -> None:
+    def _work_off(self, tasks: Sequence[MeasureTask], order: MeasureOrder, workers: int, threads: int) -> None:
+        total = sum(task.results for task in tasks)
+        shared = workers > 1 or current_cluster() is not None
+        short: dict[tuple[str, str], tuple[MeasureTask, Made]] = {}
+        self.progress("measuring", 0, total)
+        for event in work_through(tasks, prepare, order, jobs=workers, threads=threads):
+            if shared and isinstance(event, Reported) and event.content.ran_out:
+                short[event.task.subject, event.task.protocol] = event.task, event.content
+            else:
+                self._enter(event, total)
+        if short:
+            self._again_alone(short, order, threads, total)
+
+    def _again_alone(
+        self, short: dict[tuple[str, str], tuple[MeasureTask, Made]], order: MeasureOrder, threads: int, total: int
+    ) -> None:
+        """Measures what found no room in the GPU's memory beside other processes once more, one task at a time.
+
+        Args:
+            short: by subject and protocol: the task, and what it came to.
+        """
+        tasks, left = [task for task, _ in short.values()], dict(short)
+        in_vain: set[tuple[str, str]] = set()
+        events = each_alone(
+            work_through, tasks, prepare, order, threads=threads,
+            ran_out_again=lambda task: (task.subject, task.protocol) in in_vain,
+        )  # fmt: skip
         for event in events:
-            if isinstance(event, Died):
-                self.problems.append(f"{event.task.subject} · {event.task.protocol}: {event.reason}")
-                continue
-            if not isinstance(event, Reported):
-                continue
+            if isinstance(event, Reported):
+                place = event.task.subject, event.task.protocol
+                left.pop(place, None)
+                if event.content.ran_out:
+                    in_vain.add(place)
+            self._enter(event, total)
+        for task, made in left.values():  # given up: the others had shown that a whole GPU is too small
+            self._enter(Reported(task, made), total)
+        self.notes.append(
+            f"the GPU's memory did not suffice for {len(short)} of the tasks beside those of other processes; tried "
+            f"again without company, {len(short) - len(in_vain) - len(left)} of them were measured: fewer --jobs, or "
+            "workers of a cluster, save the second try."
+        )
+
+    def _enter(self, event: Event, total: int) -> None:
+        if isinstance(event, Died):
+            self.problems.append(f"{event.task.subject} · {event.task.protocol}: {event.reason}")
+        if isinstance(event, Reported):
             made: Made = event.content
             self.journal.add(made.rows)
             self.problems += made.problems

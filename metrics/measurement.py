@@ -81,10 +81,11 @@ class MeasureOrder:
 
 @dataclass
 class Made:
-    """Rows, and in words what could not be measured."""
+    """Rows, in words what could not be measured, and whether the GPU's memory was too small for a part of it."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    ran_out: bool = False
 
 
 def prepare(order: MeasureOrder) -> Measurer:
@@ -93,11 +94,16 @@ def prepare(order: MeasureOrder) -> Measurer:
 
 
 class Measurer:
-    """Holds what all tasks share: the metrics with their networks; called with a :class:`MeasureTask`."""
+    """Holds what all tasks share: the metrics with their networks; called with a :class:`MeasureTask`.
+
+    Attributes:
+        ran_out: whether the GPU's memory was too small for a part of the task at hand.
+    """
 
     def __init__(self, order: MeasureOrder) -> None:
         self.order = order
         self.folder = RunFolder(order.run)
+        self.ran_out = False
         self._known: dict[str, KnownMetric] = {}
 
     def __call__(self, task: MeasureTask, report: Report) -> None:
@@ -106,10 +112,10 @@ class Measurer:
         Raises:
             StorageError: the disk is full or cannot be written.
         """
-        made = Made()
+        made, self.ran_out = Made(), False
         for look, cells in task.work:
             self._look(task, look, dict(sorted(cells.items())), made)
-        made.problems = list(dict.fromkeys(made.problems))
+        made.problems, made.ran_out = list(dict.fromkeys(made.problems)), self.ran_out
         report(made)
 
     def known(self, name: str) -> KnownMetric:
@@ -298,8 +304,7 @@ class _Looked:
         except (Exception, SystemExit) as error:
             spent = ran_out(error)
             if len(batch) == 1:
-                why = too_small("this picture") if spent else error
-                return [f"{known.name}: {self.measurer.said(why)}"]
+                return [self._why(known, error, spent)]
             # One bad member must not take the numbers of the others with it; memory may suffice for half of them.
             step = (len(batch) + 1) // 2 if spent else 1
             parts = [batch[first : first + step] for first in range(0, len(batch), step)]
@@ -345,10 +350,14 @@ class _Looked:
         except (Exception, SystemExit) as error:
             spent = ran_out(error)
             if len(batch) == 1:
-                why = too_small("this picture") if spent else error
-                return [f"{known.name}: {self.measurer.said(why)}"]
+                return [self._why(known, error, spent)]
             return [one for judged in batch for one in self._descriptors(known, [judged])]
         return list(found)
+
+    def _why(self, known: KnownMetric, error: BaseException, spent: bool) -> str:
+        """Why a metric has no number of one result; ``spent``: the GPU's memory was too small."""
+        self.measurer.ran_out |= spent
+        return f"{known.name}: {self.measurer.said(too_small('this picture') if spent else error)}"
 
     @property
     def _device(self) -> str:

@@ -66,6 +66,10 @@ class StudyDatabaseError(InputError):
     """The database of studies cannot be reached, or its schema is not the one that this mesoface works with."""
 
 
+class GpuMemoryError(InputError):
+    """The memory of a GPU does not suffice for what was asked, or for so many processes beside each other."""
+
+
 class ProviderError(InputError):
     """A marketplace refused a call, or cannot be reached; nothing was changed there by this call."""
 

@@ -201,7 +201,24 @@ class Needy(Quick):
         return replace(made, record={**made.record, "people": list(context.database.ids)})
 
 
-METHODS = {method.name: method for method in (Quick, Slow, Failing, Dying, Picky, Needy)}
+class Greedy(Quick):
+    """Finds no room in the GPU's memory for a subject's first try, and notes in ``MARKS`` which process tried."""
+
+    name = "greedy"
+    MARKS = "MESOFACE_TEST_GPU"
+
+    def reconstruct(self, photograph: Photograph, context: Context) -> Reconstruction:
+        from torch import OutOfMemoryError
+
+        with (Path(os.environ[self.MARKS]) / photograph.name).open("a+") as marks:
+            marks.write(f"{os.getpid()}\n")
+            marks.seek(0)
+            if len(marks.readlines()) == 1:
+                raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return super().reconstruct(photograph, context)
+
+
+METHODS = {method.name: method for method in (Quick, Slow, Failing, Dying, Picky, Needy, Greedy)}
 
 
 def install(patch: Callable[[str, Any], None]) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from recon import assets
 from recon.data.subject import Subject, TestSet
-from recon.errors import UsageError
+from recon.errors import GpuMemoryError, UsageError
 from recon.face_model.model import MorphableModel
+from recon.gpu_memory import each_alone
 from recon.methods.contract import Method
 from recon.rendering import RENDERERS
 from recon.runs.config import RunConfig, choose_subjects, default_jobs, load_method, made_with, resolve_device
@@ -20,7 +21,7 @@ from recon.runs.folder import FORMAT, ResultKey, RunFolder, merged_config, write
 from recon.runs.lock import locked
 from recon.runs.subject import Outcome, SubjectTask, WorkOrder, prepare_worker, write_failure
 from recon.texture.database import TextureDatabase
-from recon.worker_pool import Died, Needs, Reported, at_hand, current_cluster, work_through
+from recon.worker_pool import Died, Event, Needs, Reported, at_hand, current_cluster, work_through
 
 LANDMARKS = "dlib-landmarks"
 
@@ -284,33 +285,75 @@ def _needs(plan: Plan, tasks: list[SubjectTask]) -> Needs:
 def _carry_out(plan: Plan, folder: RunFolder, progress: Progress) -> Summary:
     tasks, kept, set_aside = pending(plan, folder)
     with at_hand(_needs(plan, tasks)):
-        outcomes = _work_off(plan, _apart(tasks) if current_cluster() else tasks, folder, progress)
-    return _summary(plan, folder, kept, [*set_aside, *outcomes])
+        outcomes, notes = _work_off(plan, _apart(tasks) if current_cluster() else tasks, folder, progress)
+    return _summary(plan, folder, kept, [*set_aside, *outcomes], notes)
 
 
-def _work_off(plan: Plan, tasks: list[SubjectTask], folder: RunFolder, progress: Progress) -> list[Outcome]:
-    """What became of every result of ``tasks``."""
+def _work_off(
+    plan: Plan, tasks: list[SubjectTask], folder: RunFolder, progress: Progress
+) -> tuple[list[Outcome], list[str]]:
+    """What became of every result of ``tasks``, and what the user should know of how."""
     total = sum(len(task.result_keys()) for task in tasks)
     jobs = min(plan.config.jobs or default_jobs(len(tasks)), max(1, len(tasks)))
     threads = max(1, (os.cpu_count() or 1) // jobs)
     outcomes: dict[ResultKey, Outcome] = {}
     progress("reconstructing", 0, total)
     for event in work_through(tasks, prepare_worker, plan.order, jobs=jobs, threads=threads):
-        if isinstance(event, Reported):
-            outcomes[event.content.key] = event.content
-        elif isinstance(event, Died):
-            for key in event.task.result_keys():
-                if key in outcomes:
-                    continue
-                if folder.finished(key) is not None:  # a cluster's worker reports when a task is done, this one never
-                    outcomes[key] = Outcome(key, "made")
-                else:
-                    outcomes[key] = write_failure(folder, key, "WorkerDied", event.reason)
+        _enter(event, outcomes, folder)
         progress("reconstructing", len(outcomes), total)
-    return list(outcomes.values())
+    shared = jobs > 1 or current_cluster() is not None
+    notes = _again_alone(plan, tasks, folder, outcomes, threads, progress) if shared else []
+    return list(outcomes.values()), notes
 
 
-def _summary(plan: Plan, folder: RunFolder, kept: int, outcomes: list[Outcome]) -> Summary:
+def _enter(event: Event, outcomes: dict[ResultKey, Outcome], folder: RunFolder) -> None:
+    """Enters what ``event`` says of results into ``outcomes``."""
+    if isinstance(event, Reported):
+        outcomes[event.content.key] = event.content
+    elif isinstance(event, Died):
+        for key in event.task.result_keys():
+            if key in outcomes:
+                continue
+            if folder.finished(key) is not None:  # a cluster's worker reports when a task is done, this one never
+                outcomes[key] = Outcome(key, "made")
+            else:
+                outcomes[key] = write_failure(folder, key, "WorkerDied", event.reason)
+
+
+def _again_alone(
+    plan: Plan,
+    tasks: list[SubjectTask],
+    folder: RunFolder,
+    outcomes: dict[ResultKey, Outcome],
+    threads: int,
+    progress: Progress,
+) -> list[str]:
+    """Tries what found no room in the GPU's memory beside other processes once more, one subject at a time."""
+
+    def short(task: SubjectTask) -> list[ResultKey]:
+        mine = (key for key in task.result_keys() if key in outcomes)
+        return [key for key in mine if outcomes[key].kind == GpuMemoryError.__name__]
+
+    again = [task for task in tasks if short(task)]
+    if not again:
+        return []
+    wanting = [key for task in again for key in short(task)]
+    stage = "again, each alone on the GPU"
+    progress(stage, 0, len(wanting))
+    events = each_alone(
+        work_through, again, prepare_worker, plan.order, threads=threads, ran_out_again=lambda task: bool(short(task))
+    )
+    for event in events:
+        _enter(event, outcomes, folder)
+        progress(stage, sum(outcomes[key].state == "made" for key in wanting), len(wanting))
+    made = sum(outcomes[key].state == "made" for key in wanting)
+    return [
+        f"the GPU's memory did not suffice for {len(wanting)} of the results beside those of other processes; tried "
+        f"again without company, {made} of them were made: fewer --jobs, or workers of a cluster, save the second try."
+    ]
+
+
+def _summary(plan: Plan, folder: RunFolder, kept: int, outcomes: list[Outcome], notes: Sequence[str]) -> Summary:
     by_state: dict[str, list[Outcome]] = {"made": [], "failed": [], "not applicable": []}
     for outcome in outcomes:
         by_state[outcome.state].append(outcome)
@@ -322,5 +365,5 @@ def _summary(plan: Plan, folder: RunFolder, kept: int, outcomes: list[Outcome]) 
         made=tuple(sorted((o.key for o in by_state["made"]), key=str)),
         failed=tuple(sorted(by_state["failed"], key=lambda o: str(o.key))),
         not_applicable=tuple(sorted(by_state["not applicable"], key=lambda o: str(o.key))),
-        notes=(*plan.notes, *remarks),
+        notes=(*plan.notes, *notes, *remarks),
     )

@@ -105,6 +105,37 @@ def test_a_gpu_without_memory_measures_half_a_batch_at_a_time(
     assert len(problems) == RESULTS and all("the GPU's memory is too small" in line for line in problems)
 
 
+def test_what_found_no_room_on_the_gpu_beside_others_is_measured_again_alone(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, use: Callable[..., None]
+) -> None:
+    from torch import OutOfMemoryError
+
+    rounds: list[int] = []
+
+    def noted(tasks: Any, prepare: Any, argument: Any, *, jobs: int, threads: int) -> Any:
+        rounds.append(jobs)
+        return toy.in_this_process(tasks, prepare, argument, jobs=jobs, threads=threads)
+
+    def measure(batch: Any, device: str) -> Any:
+        if rounds[-1] > 1 or never:
+            raise OutOfMemoryError("CUDA out of memory.")
+        return [[1.0] for _ in batch]
+
+    use(greedy="SLOW")
+    never = False
+    monkeypatch.setattr("metrics.evaluate.work_through", noted)
+    monkeypatch.setattr(toy, "SLOW", toy.metric("slow", measure=measure))
+    found = evaluate(folder, lambda *_: None, jobs=2, device="cpu")
+    assert (rounds, found.problems, found.measured) == ([2, 1], (), RESULTS)
+    assert all(row["value"] == 1.0 for row in rows_of(folder, family="greedy"))
+    assert any("6 of the tasks" in note and "6 of them were measured" in note for note in found.notes)
+    never = True
+    found = evaluate(folder, lambda *_: None, jobs=2, device="cpu", choice=Choice(again=True))
+    assert (len(found.problems), found.measured) == (RESULTS, RESULTS)
+    assert all("the GPU's memory is too small" in row["reason"] for row in rows_of(folder, family="greedy"))
+    assert any("0 of them were measured" in note for note in found.notes)
+
+
 def test_absent_weights_are_said_once_and_tried_again(
     folder: RunFolder, use: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
