@@ -135,7 +135,7 @@ def _list_metrics(chosen: Sequence[str], as_json: bool) -> None:
     rows: list[dict[str, Any]] = []
     for name in chosen or all_names():
         try:
-            rows.append(_described(with_weights(find_metric(name))))
+            rows.append(_described(with_weights(find_metric(name), to_measure=False)))
         except InputError as error:
             rows.append({"metric": name, "problem": str(error)})
     if as_json:

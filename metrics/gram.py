@@ -18,27 +18,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from metrics.contract import Batch, Component, Judged, Metric, Weights
 from metrics.detail import CHROMA, LUMA, PARTS, Detail, Part, details_of
-from metrics.networks.features import exactly
-from metrics.networks.weights import tensors_sha256
 from metrics.regions import eroded, region_key
 from recon import assets
 from recon.texture.bands import SIGMAS, TRUNCATE
-from recon.texture.correlation import cell_correlations, layer_cells
-from recon.texture.features import RESIDUAL_LAYERS, FeatureExtractor, FilterBank, load_extractor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from recon.texture.features import FeatureExtractor
 
 FILTERS = 16
 """Filters of each size in the bank: 48 features a layer."""
 SIZES = (3, 7, 11)
 DRAW = 0
 BANK_LAYERS = ("fine", "coarse")
+TRUNK_LAYERS = ("conv1_1", "conv2_1", "conv3_1")
+"""Layers of a trunk that see single pores and hairs."""
 LEAST_TEXELS = 1024
 """Texels of the map, however coarse the layer: on fewer a matrix of correlations is noise."""
 UNIT_CONTRAST = 0.03
@@ -47,13 +48,17 @@ UNIT_CONTRAST = 0.03
 
 @lru_cache(maxsize=4)
 def _bank(part: Part, device: str) -> FeatureExtractor:
+    from recon.texture.features import FilterBank
+
     channels = 1 if part == "luma" else 2
     return FilterBank(channels, levels=len(BANK_LAYERS), sizes=SIZES, filters=FILTERS, draw=DRAW).to(device)
 
 
 @lru_cache(maxsize=4)
 def _trunk(name: str, device: str) -> FeatureExtractor:
-    return load_extractor(name, 1, RESIDUAL_LAYERS).to(device)
+    from recon.texture.features import load_extractor
+
+    return load_extractor(name, 1, TRUNK_LAYERS).to(device)
 
 
 def masked_correlations(detail: Detail, extractor: FeatureExtractor, device: str) -> list[Tensor | None]:
@@ -62,6 +67,11 @@ def masked_correlations(detail: Detail, extractor: FeatureExtractor, device: str
     Args:
         extractor: on ``device``, for as many channels as ``detail`` has planes (a trunk: one).
     """
+    import torch
+
+    from metrics.networks.features import exactly
+    from recon.texture.correlation import cell_correlations, layer_cells
+
     seen = [eroded(detail.counted, int(np.ceil(layer.radius))) for layer in extractor.layers]
     enough = [int(mask.sum()) >= LEAST_TEXELS for mask in seen]
     if not any(enough):
@@ -115,8 +125,10 @@ def loaded_weights(name: str) -> Weights:
     Raises:
         AssetError: its weights are absent or are not the right file.
     """
-    trunk = _trunk(name, "cpu")
-    return Weights(name, tensors_sha256(trunk.state_dict()), assets.require(name).name)
+    path = assets.require(name)  # absent weights are told at once, without the import of torch
+    from metrics.networks.weights import tensors_sha256
+
+    return Weights(name, tensors_sha256(_trunk(name, "cpu").state_dict()), path.name)
 
 
 _PARAMETERS: dict[str, Any] = {
@@ -147,7 +159,7 @@ GRAM = Metric(
 def trunk_metric(name: str) -> Metric:
     """The correlation distance on a trunk of ``recon.texture.features``."""
     return Metric(
-        components=tuple(Component(f"correlation distance ({name}, {layer})") for layer in RESIDUAL_LAYERS),
+        components=tuple(Component(f"correlation distance ({name}, {layer})") for layer in TRUNK_LAYERS),
         library="mesoface",
         version="2",
         parameters={**_PARAMETERS, "features": name, "pooling": "average"},

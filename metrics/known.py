@@ -1,7 +1,8 @@
 """The metrics that an evaluation can use, each with all that identifies its numbers, its loaded weights included.
 
 A metric of an outside package may be broken in any way; what cannot be loaded is named and left out, and the others go
-on. Weights are loaded once a process: what a row says of them is the hash of the very tensors that are in memory.
+on. Who measures loads weights, once a process: what a row says of them is the hash of the very tensors that are in
+memory. Who only asks what there is takes the hash that is remembered, and waits for no network.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from metrics import METRICS, SET_METRICS
 from metrics.contract import Component, Metric, SetMetric, Weights
+from metrics.remembered_weights import remembered
 from recon.errors import AssetError, InputError, UsageError
 
 
@@ -105,12 +107,18 @@ def find_metric(name: str) -> KnownMetric:
     return KnownMetric(name, piece, parameters)
 
 
-def with_weights(known: KnownMetric) -> KnownMetric:
-    """The same metric with its network loaded, or with the reason why it is absent."""
-    if known.metric.weights is None:
+def with_weights(known: KnownMetric, *, to_measure: bool = True) -> KnownMetric:
+    """The same metric with its network loaded, or with the reason why it is absent.
+
+    Args:
+        to_measure: otherwise weights that are remembered will do, without the network
+            (:mod:`metrics.remembered_weights`).
+    """
+    load = known.metric.weights
+    if load is None:
         return known
     try:
-        return replace(known, weights=known.metric.weights())
+        return replace(known, weights=load() if to_measure else remembered(known.name, load))
     except AssetError as error:
         return replace(known, absent=str(error))
     except Exception as error:
@@ -118,7 +126,7 @@ def with_weights(known: KnownMetric) -> KnownMetric:
 
 
 def load_metrics(names: Sequence[str]) -> tuple[dict[str, KnownMetric], list[str]]:
-    """The metrics ``names`` with their weights, and a sentence for each that cannot be used."""
+    """The metrics ``names`` with what their weights are, and a sentence for each that cannot be used."""
     found: dict[str, KnownMetric] = {}
     problems: list[str] = []
     owners: dict[str, str] = {}
@@ -135,5 +143,5 @@ def load_metrics(names: Sequence[str]) -> tuple[dict[str, KnownMetric], list[str
             )
             continue
         owners.update(dict.fromkeys((component.name for component in known.metric.components), name))
-        found[name] = with_weights(known)
+        found[name] = with_weights(known, to_measure=False)
     return found, problems

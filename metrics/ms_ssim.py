@@ -26,15 +26,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from metrics.contract import Batch, Component, Metric
 from metrics.regions import box_around, filled, region_key
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """β of each scale, fine to coarse; table 1 of the paper."""
@@ -120,6 +121,9 @@ def measure(batch: Batch, device: str) -> list[Sequence[float]]:
 
 def _frame(region: NDArray[np.bool_], device: str) -> _Frame | None:
     """The region's weights at all scales; None where it does not hold five."""
+    import torch
+    from torch.nn import functional
+
     if not region.any():
         return None
     rows, columns = box_around(region)
@@ -157,6 +161,9 @@ def _padding(span: slice, length: int, index: int) -> tuple[int, int]:
 
 def _moments(frame: _Frame, picture: NDArray[np.floating]) -> list[_Moments]:
     """The moments of all windows of ``picture`` at each scale."""
+    import torch
+    from torch.nn import functional
+
     first = frame.scales[0].weight
     inside = filled(picture[frame.box], frame.inside)
     values = torch.from_numpy(np.ascontiguousarray(np.moveaxis(inside, -1, 0))).to(first.device)
@@ -177,6 +184,8 @@ def _moments(frame: _Frame, picture: NDArray[np.floating]) -> list[_Moments]:
 
 def _combined(frame: _Frame, first: Sequence[_Moments], second: Sequence[_Moments]) -> float:
     """The product over scales."""
+    import torch
+
     product = 1.0
     for index, (scale, x, y) in enumerate(zip(frame.scales, first, second, strict=True)):
         together = _windowed(x.values * y.values * scale.weight) * scale.normaliser
@@ -209,6 +218,8 @@ def _windowed(planes: Tensor) -> Tensor:
 
 def _halved(planes: Tensor) -> Tensor:
     """Mean of 2 × 2 cells; an odd last row or column is left out, as in torchmetrics."""
+    from torch.nn import functional
+
     return functional.avg_pool2d(planes[None], 2)[0]
 
 

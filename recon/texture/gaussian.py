@@ -11,10 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from torch.nn import functional
 
 _device: ContextVar[str] = ContextVar("device of Gaussian filters", default="cpu")
 
@@ -50,6 +48,9 @@ def gaussian(image: NDArray[np.float32], sigma: float, truncate: float) -> NDArr
 
 def filtered_by_torch(image: NDArray[np.float32], sigma: float, truncate: float, device: str) -> NDArray[np.float32]:
     """:func:`gaussian` as two convolutions on a torch device, in full float32."""
+    import torch  # here: the host's filter serves many commands that never need it
+    from torch.nn import functional
+
     radius = int(truncate * sigma + 0.5)
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     kernel = torch.from_numpy((taps / taps.sum()).astype(np.float32)).to(device)
