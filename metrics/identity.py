@@ -83,11 +83,11 @@ def _network() -> tuple[Any, Weights]:
     Raises:
         AssetError: the file is absent or is none that dlib can read.
     """
-    import dlib
-
     from recon.assets import file_sha256, require
 
-    path = require(ASSET)
+    path = require(ASSET)  # absent weights are told at once, without the import of dlib
+    import dlib
+
     try:
         network = dlib.face_recognition_model_v1(str(path))
     except RuntimeError as error:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,15 +141,18 @@ def _otherwise(given: pd.DataFrame) -> pd.DataFrame:
 
 def _chance(most: pd.Series, count: pd.Series, kinds: pd.Series) -> NDArray[np.float64]:
     """``a · P(X ≥ m)``, ``X ~ Binomial(n, 1/a)``, at most 1 ``(S,)`` float64; NaN where there are no kinds."""
+    from scipy.stats import binom  # here: half a second that who only looks at a study should not wait
+
     m, n, a = (values.to_numpy(dtype=np.float64) for values in (most, count, kinds))
     with np.errstate(divide="ignore", invalid="ignore"):
-        found: NDArray[np.float64] = np.minimum(a * stats.binom.sf(m - 1, n, 1 / a), 1.0)
+        found: NDArray[np.float64] = np.minimum(a * binom.sf(m - 1, n, 1 / a), 1.0)
     return found
 
 
 def _drift(main: pd.DataFrame) -> pd.DataFrame:
     """Shares of the first kind of answer in the halves of a session; twice Fisher's exact one-sided probability."""
     import pandas as pd
+    from scipy.stats import hypergeom
 
     kinds = main.dropna(subset=["first_kind"])
     by_session = kinds.groupby("session")["first_kind"]
@@ -160,7 +162,7 @@ def _drift(main: pd.DataFrame) -> pd.DataFrame:
     table = table.join(early.rename(columns={"size": "early", "sum": "early_sum"}))
     n, k, half, x = (table[name].to_numpy(dtype=np.float64) for name in ("count", "kind", "early", "early_sum"))
     with np.errstate(divide="ignore", invalid="ignore"):
-        tail = np.minimum(stats.hypergeom.cdf(x, n, k, half), stats.hypergeom.sf(x - 1, n, k, half))
+        tail = np.minimum(hypergeom.cdf(x, n, k, half), hypergeom.sf(x - 1, n, k, half))
         shares = {"early_kind": x / half, "late_kind": (k - x) / (n - half), "drift_chance": np.minimum(2 * tail, 1.0)}
     return pd.DataFrame(shares, index=table.index)
 
