@@ -30,6 +30,7 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
@@ -101,6 +102,8 @@ class StudyRow(Base):
         specification: the study file as validated, with every default written out; ``specification_sha256`` of it.
         simulated: its raters are models; a study of people can never become one, nor the other way.
         cap_cents: no call that costs may pass it.
+        key_check: tells the secret key of its pseudonyms from another, ``study.pseudonyms.key_check``; None before the
+            study was served or launched with a mesoface that writes it.
     """
 
     __tablename__ = "study"
@@ -121,6 +124,7 @@ class StudyRow(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     opened_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
+    key_check: Mapped[str | None] = mapped_column(String(16))
 
     stimuli: Mapped[list[StimulusRow]] = relationship(back_populates="study", order_by="StimulusRow.id")
     slots: Mapped[list[SlotRow]] = relationship(back_populates="study", order_by="SlotRow.number")
@@ -151,6 +155,9 @@ class StimulusRow(Base):
     study: Mapped[StudyRow] = relationship(back_populates="stimuli")
 
 
+_OPEN = text("state <> 'done'")
+
+
 class SlotRow(Base):
     """A place for one rater. ``leased`` until ``lease_expires_at``, then it is free for another."""
 
@@ -158,7 +165,7 @@ class SlotRow(Base):
     __table_args__ = (
         UniqueConstraint("study_id", "number"),
         _one_of("state", SLOT_STATES),
-        Index("ix_slot_study_id_state", "study_id", "state", "lease_expires_at"),
+        Index("ix_slot_open", "study_id", "number", postgresql_where=_OPEN, sqlite_where=_OPEN),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

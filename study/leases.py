@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, literal_column, or_, select
 from sqlalchemy.orm import Session
 
 from study.database import SlotRow
+
+_OPEN = SlotRow.state != literal_column("'done'")
+"""Follows from the rest, and written out it lets the database take the index of open slots."""
+
+_RENEWED_AFTER = 1 / 60
+"""Share of a lease: with every answer the slot and its index would be written, for seconds that nobody misses."""
 
 
 def add_slots(session: Session, study_id: int, count: int) -> None:
@@ -31,7 +37,7 @@ def take_slot(session: Session, study_id: int, lease: timedelta, at: datetime) -
     )
     wanted = (
         select(SlotRow)
-        .where(SlotRow.study_id == study_id, free)
+        .where(SlotRow.study_id == study_id, _OPEN, free)
         .order_by(SlotRow.number)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -44,10 +50,14 @@ def take_slot(session: Session, study_id: int, lease: timedelta, at: datetime) -
 
 
 def renew_slot(slot: SlotRow, lease: timedelta, at: datetime) -> bool:
-    """Lease on while its rater answers; False where the lease had run out, because another may have the slot now."""
+    """Lease on while its rater answers; False where the lease had run out, because another may have the slot now.
+
+    A lease of an hour that was begun or renewed less than a minute ago is left as it is.
+    """
     if slot.state != "leased" or slot.lease_expires_at is None or slot.lease_expires_at <= at:
         return False
-    slot.lease_expires_at = at + lease
+    if slot.lease_expires_at < at + lease * (1 - _RENEWED_AFTER):
+        slot.lease_expires_at = at + lease
     return True
 
 

@@ -85,6 +85,12 @@ def pseudonym(key: bytes, study: str, provider: str, raw_id: str) -> str:
     return hmac.new(key, message, hashlib.sha256).hexdigest()
 
 
+def key_check(key: bytes, study: str) -> str:
+    """16 hexadecimal digits that differ where the key does, and say nothing else of it."""
+    message = "\0".join(("mesoface study key", study)).encode()
+    return hmac.new(key, message, hashlib.sha256).hexdigest()[:16]
+
+
 def shared_code(key: bytes, study: str, purpose: str) -> str:
     """A code that all raters of ``study`` hand in to a marketplace: 10 capital digits and letters.
 

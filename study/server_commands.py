@@ -32,6 +32,9 @@ folder_argument = click.argument(
 @click.option("--embedded-by", default="", metavar="ORIGIN,…", help="Sites that may show the page in a frame.")
 @click.option("--proxies", default="", metavar="ADDRESS,…", help="Proxies whose word on senders' addresses is taken.")
 @click.option("--endpoint", default="", metavar="URL", help="Of Prolific's interface, if not its own.")
+@click.option(
+    "--new-key", is_flag=True, help="The study's secret key is lost: take this machine's; raters are new to it."
+)
 def serve(
     folder: Path,
     db: str | None,
@@ -46,19 +49,22 @@ def serve(
     embedded_by: str,
     proxies: str,
     endpoint: str,
+    new_key: bool,
 ) -> None:
     """Let raters answer the study in the folder STUDY, until Ctrl-C.
 
-    The study is entered into the database when it is served first. The log goes to the error stream, a JSON object a
-    line, and tells nothing of who a rater is. Before people elsewhere are asked, put a proxy with https in front.
-    Where PROLIFIC_WEBHOOK_SECRET is set, Prolific's messages are taken at /api/prolific.
+    The study is entered into the database when it is served first. Several machines may serve it at once, each with a
+    copy of the folder, from one PostgreSQL: they need the same MESOFACE_STUDY_KEY. The log goes to the error stream, a
+    JSON object a line, and tells nothing of who a rater is. Before people elsewhere are asked, put a proxy with https
+    in front. Where PROLIFIC_WEBHOOK_SECRET is set, Prolific's messages are taken at /api/prolific.
     """
     from study.server.process import Serving
     from study.server.process import serve as serve_until_told
 
     serving = Serving(
-        str(folder), db, completion_code, screen_out_code, stimuli_url, published, kiosk, names(embedded_by), endpoint
-    )
+        str(folder), db, completion_code, screen_out_code, stimuli_url, published, kiosk, names(embedded_by), endpoint,
+        new_key,
+    )  # fmt: skip
     click.echo(f"serving '{folder}' at http://{host}:{port}/; Ctrl-C ends it", err=True)
     serve_until_told(serving, host, port, workers, proxies)
 

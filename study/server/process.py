@@ -49,6 +49,7 @@ class Serving:
         published: whether pages load the pictures from where ``study publish`` put them.
         embedded_by: origins that may embed the page, besides the provider's own.
         endpoint: of Prolific's interface, if not its own.
+        new_key: the key that the study was entered with is lost, and this installation's takes its place.
     """
 
     folder: str
@@ -60,6 +61,7 @@ class Serving:
     kiosk: bool = False
     embedded_by: tuple[str, ...] = ()
     endpoint: str = ""
+    new_key: bool = False
 
 
 def settings_of(serving: Serving, specification: Specification) -> ServerSettings:
@@ -119,7 +121,10 @@ def prepare(serving: Serving) -> FastAPI:
     engine = open_database(serving.database)
     require_schema(engine)
     payment = specification.payment
-    enter_study(engine, settings, specification.record(), stimuli, currency=payment.currency, cap_cents=payment.cap)
+    enter_study(
+        engine, settings, specification.record(), stimuli, currency=payment.currency, cap_cents=payment.cap,
+        new_key=serving.new_key,
+    )  # fmt: skip
     app = create_app(engine, folder, settings)
     if settings.provider == "prolific" and prolific_webhook.is_expected():
         add_webhook(app, engine, specification.name, serving.endpoint)

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from recon import __version__
 from recon.errors import InputError
@@ -15,6 +17,7 @@ from study.contract import Stimulus
 from study.database import StimulusRow, StudyRow, now
 from study.engine import transaction
 from study.leases import add_slots
+from study.pseudonyms import KEY_VARIABLE, key_check
 from study.server.settings import ServerSettings
 from study.specification import specification_from
 
@@ -28,8 +31,11 @@ def enter_study(
     simulated: bool = False,
     currency: str = "USD",
     cap_cents: int = 0,
+    new_key: bool = False,
 ) -> int:
     """Number of the study's row; the study is open afterwards, unless somebody paused or closed it.
+
+    Several machines may enter the same study at the same moment.
 
     Args:
         engine: of a migrated database.
@@ -38,44 +44,76 @@ def enter_study(
         stimuli: that its trials may show.
         simulated: its raters are models.
         currency: of its payments, ISO 4217; ``cap_cents``: what it may cost.
+        new_key: the key that it was entered with is lost, and that of ``settings`` takes its place.
 
     Raises:
-        InputError: what stands against the design with these stimuli, or a study of this name that is another one.
+        InputError: what stands against the design with these stimuli, a study of this name that is another one, or that
+            was entered with another key.
     """
     problems = settings.design.check(settings.design_settings, stimuli)
     if problems:
         raise InputError(f"the study '{settings.study}' cannot run: {' '.join(problems)}")
     text = json.dumps(specification, sort_keys=True, ensure_ascii=False, allow_nan=False)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    with transaction(engine) as session:
-        study = session.scalar(select(StudyRow).where(StudyRow.name == settings.study))
-        if study is None:
-            study = StudyRow(
-                name=settings.study,
-                design=settings.design.name,
-                specification=json.loads(text),
-                specification_sha256=digest,
-                made_with=f"mesoface {__version__}",
-                seed=settings.design_settings.seed,
-                provider=settings.provider,
-                state="open",
-                simulated=simulated,
-                currency=currency,
-                cap_cents=cap_cents,
-                opened_at=now(),
-            )
-            session.add(study)
-            session.flush()
-            session.add_all(_row(study.id, stimulus) for stimulus in stimuli)
-            add_slots(session, study.id, settings.design_settings.raters)
-        else:
+    check = key_check(settings.key, settings.study)
+
+    def enter() -> int:
+        with transaction(engine) as session:
+            study = session.scalar(select(StudyRow).where(StudyRow.name == settings.study).with_for_update())
+            if study is None:
+                study = StudyRow(
+                    name=settings.study,
+                    design=settings.design.name,
+                    specification=json.loads(text),
+                    specification_sha256=digest,
+                    made_with=f"mesoface {__version__}",
+                    seed=settings.design_settings.seed,
+                    provider=settings.provider,
+                    state="open",
+                    simulated=simulated,
+                    currency=currency,
+                    cap_cents=cap_cents,
+                    opened_at=now(),
+                    key_check=check,
+                )
+                _add(session, study, stimuli, settings.design_settings.raters)
+                return study.id
             _same(session.scalars(select(StimulusRow).filter_by(study_id=study.id)).all(), study, digest, stimuli)
             if study.simulated != simulated:
                 kind = "model raters" if study.simulated else "people"
                 raise InputError(f"the study '{study.name}' is one of {kind}: give this one another name.")
+            if not new_key:
+                _require_same_key(study, check)
+            study.key_check = check
             if study.state == "draft":
                 study.state, study.opened_at = "open", now()
-        return study.id
+            return study.id
+
+    try:
+        return enter()
+    except IntegrityError:  # another machine was first: what it has entered is found now
+        return enter()
+
+
+def _add(session: Session, study: StudyRow, stimuli: Sequence[Stimulus], slots: int) -> None:
+    session.add(study)
+    session.flush()
+    session.add_all(_row(study.id, stimulus) for stimulus in stimuli)
+    add_slots(session, study.id, slots)
+
+
+def _require_same_key(study: StudyRow, check: str) -> None:
+    """A second key would make a second rater of everybody who comes again, and codes that nobody knows.
+
+    Raises:
+        InputError: ``check`` is not of the key that ``study`` was entered with.
+    """
+    if study.key_check not in (None, check):
+        raise InputError(
+            f"the study '{study.name}' was entered with another secret key than this machine's, so its raters would "
+            f"not be known here: give {KEY_VARIABLE} what stands in 'study.key' in the mesoface home of the machine "
+            "that entered it, or, where that is lost, serve it with --new-key."
+        )
 
 
 def _row(study_id: int, stimulus: Stimulus) -> StimulusRow:

@@ -62,7 +62,7 @@ def test_the_migrations_make_the_checks_that_the_code_has(database: Engine) -> N
 
 def test_data_survives_an_upgrade_that_is_run_again_and_a_downgrade_takes_all(empty_url: str) -> None:
     engine = open_database(empty_url)
-    assert schema_version(engine) == (None, "0001")
+    assert schema_version(engine) == (None, "0003")
     with pytest.raises(StudyDatabaseError, match="mesoface study database upgrade"):
         require_schema(engine)
     upgrade(engine)
@@ -78,6 +78,23 @@ def test_data_survives_an_upgrade_that_is_run_again_and_a_downgrade_takes_all(em
     upgrade(engine)
     with reading(engine) as session:
         assert session.scalars(select(StudyRow)).all() == []
+    engine.dispose()
+
+
+def test_each_migration_keeps_what_is_there(empty_url: str) -> None:
+    """Also the triggers, which SQLite drops with a table that is copied."""
+    engine = open_database(empty_url)
+    upgrade(engine)
+    filled(engine)
+    downgrade(engine, "0001")
+    upgrade(engine)
+    with reading(engine) as session:
+        assert session.scalars(select(StudyRow)).one().key_check is None
+        assert len(session.scalars(select(ResponseRow)).all()) == 1
+    with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
+        connection.execute(text("DELETE FROM response"))
+    with pytest.raises(DBAPIError, match="never share"), engine.begin() as connection:
+        connection.execute(text("UPDATE study SET simulated = NOT simulated"))
     engine.dispose()
 
 

@@ -20,7 +20,7 @@ def test_from_nothing_to_the_schema_and_back(empty_url: str, capsys: pytest.Capt
     assert code == 3 and "mesoface study database upgrade --db" in said  # of this one, not of the default
     assert typed(capsys, "upgrade", "--db", empty_url)[0] == 0
     code, said = typed(capsys, "upgrade", "--db", empty_url)
-    assert code == 0 and "is at schema 0001" in said
+    assert code == 0 and "is at schema 0003" in said
     assert typed(capsys, "check", "--db", empty_url)[0] == 0
     assert typed(capsys, "erase-contacts", "--db", empty_url) == (0, "0 erased\n")
     code, said = typed(capsys, "downgrade", "base", "--db", empty_url)

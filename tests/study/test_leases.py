@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, select
 from study_rows import add_study
 
 from study.database import SlotRow
@@ -53,6 +54,17 @@ def test_renewed_released_and_finished_slots(database: Engine, study: int) -> No
         finish_slot(third)
     assert [taken(database, study, NOON + timedelta(minutes=40)) for _ in range(2)] == [1, None]
     assert [taken(database, study, NOON + timedelta(hours=9)) for _ in range(3)] == [0, 1, None]
+
+
+def test_a_lease_is_written_anew_once_a_sixtieth_of_it_is_gone(database: Engine, study: int) -> None:
+    taken(database, study)
+    for seconds, begun in ((29, 0), (31, 31), (60, 31), (62, 62)):
+        at = NOON + timedelta(seconds=seconds)
+        with transaction(database) as session:
+            assert renew_slot(session.scalars(select(SlotRow).filter_by(number=0)).one(), LEASE, at)
+        with reading(database) as session:
+            until = session.scalars(select(SlotRow.lease_expires_at).filter_by(number=0)).one()
+        assert until == NOON + timedelta(seconds=begun) + LEASE
 
 
 def test_a_hundred_raters_at_once_get_a_hundred_slots(database: Engine) -> None:
@@ -99,3 +111,17 @@ def test_no_slot_has_two_raters_whatever_happens(database: Engine, orders: list[
     with reading(database) as session:
         states = Counter(session.scalars(select(SlotRow.state).where(SlotRow.study_id == study)))
     assert states["done"] == len(done)
+
+
+def test_a_free_slot_is_found_without_a_look_at_those_that_are_done(database: Engine, study: int) -> None:
+    """The plan names the index of open slots, also where PostgreSQL could read a table so small at once."""
+    said: list[tuple[str, Any]] = []
+    event.listen(database, "before_cursor_execute", lambda *given: said.append((given[2], given[3])))
+    assert taken(database, study) == 0
+    query, values = next(one for one in said if one[0].startswith("SELECT slot"))
+    lite = database.dialect.name == "sqlite"
+    with database.begin() as connection:
+        if not lite:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        plan = connection.exec_driver_sql(f"EXPLAIN {'QUERY PLAN' if lite else ''} {query}", values).all()
+    assert "ix_slot_open" in str(plan)

@@ -300,7 +300,7 @@ def test_a_full_disk_keeps_what_was_acknowledged_and_nothing_half(tmp_path: Path
     upgrade(engine)
     engine.dispose()
     with entered(url, tmp_path) as server:
-        server.start(room=database.stat().st_size + 200_000)
+        server.start(room=database.stat().st_size + 120_000)
         rater, body = Rater(server.port), None
         for trial in rater.begin():
             body = rater.body(trial)
