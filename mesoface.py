@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": Entry(
         "metrics.commands", "compare", "Print how the methods of a run compare, and what is beyond chance."
     ),
+    "fetch": Entry("recon.store_commands", "fetch", "Bring a run or database from an object store into a folder."),
     "sheet": Entry("recon.commands", "sheet", "Draw a contact sheet of a run: subjects down, methods across."),
     "render": Entry("recon.render_commands", "render", "Draw more pictures of a run: any renderer, standard views."),
     "export": Entry("recon.export_commands", "export", "Write heads as OBJ, glTF, USD with MaterialX, EXR and PNG."),

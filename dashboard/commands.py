@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 from recon.command_options import names as listed
+from recon.command_options import place
 from study.database_commands import database_option
 
 if TYPE_CHECKING:
     from dashboard.settings import Door
+    from recon.store import Place
 
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
-@click.argument("runs", metavar="[RUNS_DIR]", default="runs", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("runs", metavar="[RUNS_DIR]", default="runs", type=place)
 @database_option
 @click.option(
     "--studies", type=click.Path(path_type=Path, file_okay=False), help="Study folders; default: beside RUNS_DIR."
@@ -33,7 +35,7 @@ _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--read-only", is_flag=True, help="Look, but change nothing.")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 def dashboard(
-    runs: Path,
+    runs: Place,
     db: str | None,
     studies: Path | None,
     host: str,
@@ -52,6 +54,13 @@ def dashboard(
     RUNS_DIR holds run folders, or is one. The dashboard answers this machine alone unless visitors log in; give it to
     others behind a proxy with https.
     """
+    from recon.errors import UsageError
+
+    if not isinstance(runs, Path):
+        raise UsageError(
+            f"the dashboard shows folders: bring the run here with 'mesoface fetch {runs} FOLDER', and show that one "
+            "with 'mesoface dashboard FOLDER'."
+        )
     from dashboard.passwords import read_passwords
     from dashboard.settings import Door, Settings
     from recon.assets import home

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from recon.command_options import place
+
 if TYPE_CHECKING:
     from metrics.comparison import Comparison
+    from metrics.conclusions import Selection
     from recon.runs.folder import RunFolder
+    from recon.store import Place
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,7 +33,7 @@ def _filter(dest: str, text: str) -> Callable[[Command], Command]:
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=place)
 @_filter("metrics", "Metrics whose name is or contains this (psnr, detail); all for all that were measured.")
 @_filter("regions", "Regions, such as withheld.")
 @_filter("spaces", "uv (albedo), image (view) or shape (head).")
@@ -43,7 +48,7 @@ def _filter(dest: str, text: str) -> Callable[[Command], Command]:
               help="File to write; without it HTML goes to RUN/report/comparison.html.")  # fmt: skip
 @click.option("--quiet", "-q", is_flag=True, help="Tables alone: no legend, no notes.")
 def compare(
-    runs: tuple[Path, ...],
+    runs: tuple[Place, ...],
     metrics: tuple[str, ...],
     regions: tuple[str, ...],
     spaces: tuple[str, ...],
@@ -65,11 +70,11 @@ def compare(
 
     Tables show the headline metrics unless --metrics names others; csv and json hold everything.
     """
-    from metrics.conclusions import Selection, conclude
-    from recon.errors import InputError, UsageError
+    from metrics.conclusions import Selection
     from recon.runs.folder import RunFolder
+    from recon.store import brought
+    from recon.store.opening import is_light, is_shown
 
-    folders = [RunFolder(path) for path in runs]
     selection = Selection(
         metrics=_names(metrics),
         regions=_names(regions),
@@ -79,6 +84,25 @@ def compare(
         protocols=_names(protocols),
         headline=form not in _FOR_PROGRAMS,
     )
+    with ExitStack() as stack:
+        wanted = is_shown if form == "html" else is_light
+        folders = [RunFolder(stack.enter_context(brought(run, wanted))) for run in runs]
+        _compare(folders, selection, by, pairs, sensitivity, form, out, quiet)
+
+
+def _compare(
+    folders: list[RunFolder],
+    selection: Selection,
+    by: str | None,
+    pairs: bool,
+    sensitivity: bool,
+    form: str,
+    out: Path | None,
+    quiet: bool,
+) -> None:
+    from metrics.conclusions import conclude
+    from recon.errors import InputError, UsageError
+
     comparison = conclude(folders, selection, by, contrasts=pairs or form in _WITH_PAIRS)
     if not comparison.standings:
         why = "; ".join(dict.fromkeys(gap.reason for gap in comparison.gaps)) or "it has no result"
@@ -151,6 +175,7 @@ def _all_pairs(comparison: Comparison) -> list[tuple[str, str]]:
 
 def _write_html(comparison: Comparison, folders: list[RunFolder], out: Path | None, pairs: bool) -> None:
     from metrics.report.html import write_html
+    from recon.store import said
 
     path = out or folders[0].path / "report" / "comparison.html"
-    click.echo(str(write_html(comparison, folders, path, pairs=_all_pairs(comparison) if pairs else ())))
+    click.echo(said(write_html(comparison, folders, path, pairs=_all_pairs(comparison) if pairs else ())))

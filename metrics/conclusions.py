@@ -163,7 +163,7 @@ def _labels(folders: Sequence[RunFolder]) -> list[str]:
     names = [folder.path.resolve().name for folder in folders]
     if len(set(names)) == len(names):
         return names
-    paths = [str(folder.path) for folder in folders]
+    paths = [folder.said for folder in folders]
     if len(set(paths)) < len(paths):
         raise UsageError("the same run was named twice: name different ones.")
     return paths

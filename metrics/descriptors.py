@@ -51,6 +51,11 @@ def path_of(folder: RunFolder, key: ResultKey, name: str, look: Look, identity: 
     return _place(folder, key) / f"{name}.{look.view.replace('/', '+')}.{identity}.npz"
 
 
+def descriptors_place(key: ResultKey) -> str:
+    """Beginning of the names, in the folder of a run, of the descriptors of a result."""
+    return f"{_place(RunFolder(Path()), key).as_posix()}/"
+
+
 @lru_cache(maxsize=1 << 16)
 def _place(folder: RunFolder, key: ResultKey) -> Path:
     return _root(folder) / folder.result(key).relative_to(folder.path / "results")

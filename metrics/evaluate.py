@@ -25,6 +25,7 @@ from metrics.journal import Journal
 from metrics.known import all_names, check_names, load_metrics
 from metrics.measurement import Cell, Made, MeasureOrder, MeasureTask, prepare
 from metrics.pairs import Look
+from metrics.parts import measure_parts
 from metrics.results_state import NOT_APPLICABLE
 from recon.assets import ASSETS, locate
 from recon.errors import AssetError, UsageError
@@ -32,6 +33,7 @@ from recon.gpu_memory import each_alone
 from recon.runs.config import default_jobs, resolve_device
 from recon.runs.folder import ResultKey, RunFolder
 from recon.runs.lock import locked
+from recon.runs.parts import RECORDS
 from recon.worker_pool import Died, Event, Needs, Reported, at_hand, current_cluster, work_through
 
 Progress = Callable[[str, int, int], None]
@@ -224,7 +226,8 @@ class _Evaluator:
     def _needs(self, device: str) -> Needs:
         """What workers must have to give the same numbers as this machine: networks of metrics are told by file."""
         networks = any(one.weights for one in self.known.values())
-        return Needs(self.folder.path, assets=_weight_files() if networks else (), device=device)
+        assets = _weight_files() if networks else ()
+        return Needs(self.folder.path, assets=assets, device=device, parts=measure_parts, records=RECORDS)
 
     def _work_off(self, tasks: Sequence[MeasureTask], order: MeasureOrder, workers: int, threads: int) -> None:
         total = sum(task.results for task in tasks)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from recon.command_options import jobs_option, json_option, names, quiet_option, scheduler_option
+from recon.command_options import jobs_option, json_option, names, place, quiet_option, scheduler_option
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from metrics.evaluate import Evaluation
     from metrics.known import KnownMetric
+    from recon.store import Place
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -31,7 +31,7 @@ def _listed(*names_: str, text: str) -> Callable[[Command], Command]:
 
 
 @click.command()
-@click.argument("run", required=False, type=click.Path(path_type=Path, file_okay=False))
+@click.argument("run", required=False, type=place)
 @_listed("--metrics", "--metric", "metrics_", text="Measure these metrics; default: all known.")
 @_listed("--methods", text="Of these methods; default: all of the run.")
 @_listed("--protocols", text="Under these protocols; default: all of the run.")
@@ -44,7 +44,7 @@ def _listed(*names_: str, text: str) -> Callable[[Command], Command]:
 @quiet_option
 @json_option
 def metrics(
-    run: Path | None,
+    run: Place | None,
     metrics_: str,
     methods: str,
     protocols: str,
@@ -66,6 +66,7 @@ def metrics(
     from recon.errors import EXIT_DONE, EXIT_PARTIAL, UsageError
     from recon.progress import be_quiet, stages
     from recon.runs.folder import RunFolder
+    from recon.store import made_in
 
     if list_:
         _list_metrics(names(metrics_), as_json)
@@ -77,8 +78,8 @@ def metrics(
     if quiet:
         be_quiet()
     choice = Choice(names(metrics_), names(methods), names(protocols), names(subjects), again)
-    with on_cluster(scheduler, jobs=jobs, quiet=quiet), stages() as progress:
-        found = evaluate(RunFolder(run), progress, jobs=jobs, device=device, choice=choice)
+    with on_cluster(scheduler, jobs=jobs, quiet=quiet), made_in(run, existing=True) as folder, stages() as progress:
+        found = evaluate(RunFolder(folder), progress, jobs=jobs, device=device, choice=choice)
     if as_json:
         click.echo(json.dumps(_for_programs(run, found), indent=2, ensure_ascii=False))
     else:
@@ -86,7 +87,7 @@ def metrics(
     return EXIT_PARTIAL if found.failed else EXIT_DONE
 
 
-def _for_programs(run: Path, found: Evaluation) -> dict[str, Any]:
+def _for_programs(run: Place, found: Evaluation) -> dict[str, Any]:
     return {
         "run": str(run),
         "measured": found.measured,
@@ -99,13 +100,13 @@ def _for_programs(run: Path, found: Evaluation) -> dict[str, Any]:
     }
 
 
-def _print_summary(run: Path, found: Evaluation, quiet: bool) -> None:
+def _print_summary(run: Place, found: Evaluation, quiet: bool) -> None:
     from rich.console import Console
 
     if not quiet:
         console = Console()
         done = f"{found.values} values of {found.measured} results" if found.measured else "nothing to measure"
-        console.print(f"{run / 'metrics.parquet'}: {done}; {found.rows} rows", markup=False, highlight=False)
+        console.print(f"{run}/metrics.parquet: {done}; {found.rows} rows", markup=False, highlight=False)
         _print_lines(
             console, "not computed", [f"{name}: {why}" for name, why in found.absent.items()], len(found.absent)
         )

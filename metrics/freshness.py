@@ -29,6 +29,7 @@ from recon.errors import ImageError, InputError
 from recon.images import read_photograph
 from recon.runs.folder import ResultKey, RunFolder, complete_record
 from recon.storage import read_json
+from recon.store import brought_here, modified
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,7 +133,7 @@ def _photograph_identity(folder: RunFolder, subject: str) -> bytes:
 
 def _has_pixels(photograph: Path, sha256: str) -> bool:
     try:
-        return read_photograph(photograph).sha256 == sha256
+        return read_photograph(brought_here(photograph)).sha256 == sha256
     except ImageError:
         return False
 
@@ -142,20 +143,16 @@ def _changed(record: Path, files: Mapping[str, str]) -> list[bytes]:
 
     A record is written last, so a file that is not newer is the one that it vouches for.
     """
-    try:
-        written = record.stat().st_mtime_ns
-    except FileNotFoundError:
-        written = -1
+    written = modified(record) or -1
     changed = []
     for name, sha256 in sorted(files.items()):
         path = record.parent / name
-        try:
-            newer = path.stat().st_mtime_ns > written
-        except FileNotFoundError:
+        at = modified(path)
+        if at is None:
             changed.append(f"{name} absent".encode())
             continue
-        if newer:
-            now = file_sha256(path)
+        if at > written:
+            now = file_sha256(brought_here(path))
             if now != sha256:
                 changed.append(f"{name} {now}".encode())
     return changed
@@ -203,13 +200,13 @@ def _result_looks(
         inputs = {name: files.get(name) for name in ("albedo.png", "head.glb", "mask.png")}
         if drawn.get("inputs") != {**inputs, "reference.json": reference}:
             notes.append(
-                f"{key}: its picture by {renderer} is out of date: 'mesoface render {folder.path} --renderer "
+                f"{key}: its picture by {renderer} is out of date: 'mesoface render {folder.said} --renderer "
                 f"{renderer}' draws it again."
             )
             continue
         picture = path.with_suffix(".png")
         changed = _changed(path, {picture.name: drawn["files"].get(picture.name, "")})
-        sha256 = file_sha256(picture) if changed else drawn["files"][picture.name]
+        sha256 = file_sha256(brought_here(picture)) if changed else drawn["files"][picture.name]
         look = Look("photograph", "image", f"{renderer}/fitted")
         found.append(Present(key, look, identity, record, sha256))
     return found

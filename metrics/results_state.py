@@ -36,14 +36,14 @@ def results_state(folders: Sequence[RunFolder], table: ValueTable) -> ResultsSta
     for run, folder in enumerate(folders):
         labels = {entry.method: entry.label for entry in table.entries if entry.run == run}
         if not (folder.path / "results").is_dir():
-            notes.append(f"'{folder.path}' has a table of values but no results: whether it is up to date is unknown.")
+            notes.append(f"'{folder.said}' has a table of values but no results: whether it is up to date is unknown.")
             continue
         missing, unmeasured = _of_run(folder, table.measured[run])
         gaps += [Gap(labels.get(gap.method, gap.method), gap.protocol, gap.subject, gap.reason) for gap in missing]
         if unmeasured:
             noun = "result is" if unmeasured == 1 else "results are"
             notes.append(
-                f"{unmeasured} {noun} not measured yet, or changed since: 'mesoface metrics {folder.path}' does it."
+                f"{unmeasured} {noun} not measured yet, or changed since: 'mesoface metrics {folder.said}' does it."
             )
     return ResultsState(tuple(gaps), tuple(notes))
 

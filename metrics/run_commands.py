@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from recon.command_options import jobs_option, json_option, quiet_option, scheduler_option
+from recon.command_options import jobs_option, json_option, place, quiet_option, scheduler_option
 from recon.command_options import names as listed
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from metrics.comparison import Comparison
     from recon.runs import RunConfig, Summary
     from recon.runs.pictures import PictureSummary
+    from recon.store import Place
 
 DEFAULT_METHODS = "meso,deep,pca,mirror"
 DEMO_METHODS = "meso,pca,mirror"
@@ -38,7 +40,7 @@ MOST_NOTES = 8
 @click.option("--protocols", default="identity", show_default=True,
               help="identity, blur:σ, occlude:left|right, lowres:k, grayscale; comma-separated.")  # fmt: skip
 @click.option("--database", metavar="NAME=PATH|DIR",
-              help="Texture database: a test set (tested people are left out), or a folder.")  # fmt: skip
+              help="Texture database: a test set (tested people are left out), a folder or an address.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), help="Test this many subjects, drawn by --seed.")
 @click.option("--subjects", default="", metavar="A,B,C", help="Test these subjects.")
 @click.option("--size", type=click.IntRange(64, 4096), default=512, show_default=True, help="Albedo side in texels.")
@@ -52,7 +54,8 @@ MOST_NOTES = 8
 @click.option("--views", default="fitted", show_default=True,
               help="View sets to draw: fitted, studio, turntable, closeup, relight.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="METHOD.PARAMETER=VALUE", help="A setting of a method.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder; an existing run continues.")
+@click.option("--out", required=True, type=place,
+              help="Run folder, or s3://BUCKET/PREFIX; an existing run continues.")  # fmt: skip
 @quiet_option
 @json_option
 def run(
@@ -72,7 +75,7 @@ def run(
     renderer: str,
     views: str,
     settings: tuple[str, ...],
-    out: Path,
+    out: Place,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -83,13 +86,15 @@ def run(
     """
     from recon.cluster import on_cluster
     from recon.data.protocols import parse_protocols
+    from recon.progress import be_quiet
     from recon.render_commands import parse_views
     from recon.runs.config import RunConfig, load_method, parse_settings
+    from recon.store import made_in
 
     names = parse_names(methods, "--methods")
     defaults = {name: load_method(name).defaults for name in names}
     config = RunConfig(
-        out=out,
+        out=Path(),  # known once the place is open
         data=data,
         methods=names,
         protocols=parse_protocols(protocols),
@@ -106,8 +111,9 @@ def run(
         parameters=parse_settings(settings, defaults),
         jobs=jobs,
     )
-    with on_cluster(scheduler, jobs=jobs, quiet=quiet):
-        return carry_out(config, quiet, as_json)
+    be_quiet(quiet)
+    with on_cluster(scheduler, jobs=jobs, quiet=quiet), made_in(out) as folder:
+        return carry_out(replace(config, out=folder), quiet, as_json)
 
 
 @click.command()
@@ -269,7 +275,7 @@ def _for_programs(
         ]
 
     return {
-        "run": str(summary.folder.path),
+        "run": summary.folder.said,
         "subjects": list(summary.subjects),
         "made": len(summary.made),
         "kept": summary.kept,
@@ -311,7 +317,7 @@ def _print_summary(summary: Summary, comparison: Comparison, problems: list[str]
 def _print_made(summary: Summary, console: Console) -> None:
     from rich.table import Table
 
-    rows = Table(title=f"run {summary.folder.path}", title_justify="left", title_style="bold")
+    rows = Table(title=f"run {summary.folder.said}", title_justify="left", title_style="bold")
     for heading in ("subjects", "made now", "there already", "not applicable", "failed"):
         rows.add_column(heading, justify="right")
     counts = (len(summary.subjects), len(summary.made), summary.kept, len(summary.not_applicable), len(summary.failed))

@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
+
+from recon.store.address import is_address
+
+
+class PlaceType(click.Path):
+    """A folder, as a :class:`Path`, or the address of an object store, as text: ``s3://bucket/prefix``."""
+
+    name = "place"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, file_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A :data:`Place`: a path is checked, an address is looked at when it is used."""
+        return value if is_address(value) else super().convert(value, param, ctx)
+
+
+place = PlaceType()
 
 jobs_option = click.option(
     "--jobs", type=click.IntRange(min=1), help="Worker processes; default: what cores and memory allow."

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recon.command_options import jobs_option, json_option, scheduler_option
+from recon.command_options import jobs_option, json_option, place, scheduler_option
 from recon.errors import EXIT_ASSET, EXIT_DONE, EXIT_PARTIAL, AssetError, InputError, UsageError
 
 if TYPE_CHECKING:
     from recon.assets import Verification
     from recon.data.subject import TestSet
+    from recon.store import Place
 
 _QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress bars and no advice.")
 
@@ -165,7 +166,7 @@ def database() -> None:
 
 @database.command("build", short_help="Turn a test set into a database.")
 @click.option("--data", required=True, metavar="NAME=PATH", help="The people, for example london=faces/london.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the database.")
+@click.option("--out", required=True, type=place, help="Folder of the database, or s3://BUCKET/PREFIX.")
 @click.option(
     "--size", default=1024, show_default=True, type=click.IntRange(64, 8192), help="Side of the maps, texels."
 )
@@ -178,7 +179,7 @@ def database() -> None:
 @json_option
 def build(
     data: str,
-    out: Path,
+    out: Place,
     size: int,
     model_name: str,
     exclude: str,
@@ -203,6 +204,8 @@ def build(
     from recon.runs.config import default_jobs
     from recon.runs.databases import building_needs
     from recon.storage import read_json
+    from recon.store import made_in
+    from recon.store.opening import DATABASE
     from recon.texture.database_build import build_database
     from recon.worker_pool import at_hand, current_cluster
 
@@ -212,20 +215,24 @@ def build(
     excluded = excluded_ids(test_set, exclude, exclude_file)
     model = load_face_model(model_name)
     wanted = [subject for subject in test_set.subjects if subject.id not in excluded]
-    with on_cluster(scheduler, jobs=jobs, quiet=quiet), at_hand(building_needs(out, model, wanted)):
+    with (
+        on_cluster(scheduler, jobs=jobs, quiet=quiet),
+        made_in(out, marks=DATABASE) as folder,
+        at_hand(building_needs(folder, model, wanted)),
+    ):
         cluster = current_cluster()
         workers = cluster.slots if cluster else jobs or default_jobs(len(wanted))
         with progress_bar("building the database") as progress:
             built = build_database(
                 test_set,
                 model,
-                out,
+                folder,
                 size,
                 excluded,
                 workers,
                 lambda done, total, _name: progress(done, total),
             )
-    skipped = [(str(name), str(why)) for name, why in read_json(out / "database.json")["skipped"]]
+        skipped = [(str(name), str(why)) for name, why in read_json(folder / "database.json")["skipped"]]
     failed = [entry for entry in skipped if entry not in test_set.skipped]
     if as_json:
         summary = {"folder": str(out), "people": len(built), "size": size, "skipped": dict(skipped)}
@@ -260,7 +267,7 @@ def excluded_ids(test_set: TestSet, ids: str, file: Path | None) -> frozenset[st
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("run", type=place)
 @click.option("--protocol", help="Protocol to show; default: the first of the run.")
 @click.option("--crops", is_flag=True, help="Add cheek, forehead and jaw at full size.")
 @click.option("--methods", default="", help="Methods to show, comma-separated; default: all of the run.")
@@ -268,18 +275,20 @@ def excluded_ids(test_set: TestSet, ids: str, file: Path | None) -> frozenset[st
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Picture to write; default: in RUN/report."
 )
-def sheet(run: Path, protocol: str | None, crops: bool, methods: str, subjects: str, out: Path | None) -> None:
+def sheet(run: Place, protocol: str | None, crops: bool, methods: str, subjects: str, out: Path | None) -> None:
     """Draw a contact sheet of the run folder RUN: subjects down, methods across, the photograph first."""
     from recon.runs.folder import RunFolder
     from recon.sheet import draw_sheet
+    from recon.store import brought, said
+    from recon.store.opening import is_shown
 
-    folder = RunFolder(run)
-    written = draw_sheet(
-        folder,
-        protocol=protocol,
-        crops=crops,
-        methods=[name.strip() for name in methods.split(",") if name.strip()],
-        subjects=[name.strip() for name in subjects.split(",") if name.strip()],
-        out=out,
-    )
-    click.echo(str(written))
+    with brought(run, is_shown) as folder:
+        written = draw_sheet(
+            RunFolder(folder),
+            protocol=protocol,
+            crops=crops,
+            methods=[name.strip() for name in methods.split(",") if name.strip()],
+            subjects=[name.strip() for name in subjects.split(",") if name.strip()],
+            out=out,
+        )
+        click.echo(said(written))

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recon.command_options import jobs_option, json_option, names, quiet_option
+from recon.command_options import jobs_option, json_option, names, place, quiet_option
 
 if TYPE_CHECKING:
     from recon.release.heads import StoredHead
+    from recon.store import Place
 
 
 @click.command()
-@click.argument("source", metavar="RUN", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("source", metavar="RUN", type=place)
 @click.option("--format", "formats", default="glb", show_default=True, metavar="A,B",
               help="obj, glb, usd (with MaterialX), exr, png; comma-separated.")  # fmt: skip
 @click.option("--mobile", is_flag=True, help="GLB of at most 3 MB: fewer triangles, textures of 1024².")
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @quiet_option
 @json_option
 def export(
-    source: Path,
+    source: Place,
     formats: str,
     mobile: bool,
     methods: str,
@@ -48,10 +49,15 @@ def export(
     RUN is a run folder, the folder of one result in it, or a data set. Every head goes into a folder of its own, with
     its licence and provenance. May be stopped and run again: what is complete is kept.
     """
+    from recon.progress import be_quiet
     from recon.release.heads import stored_heads
+    from recon.store import brought
+    from recon.store.opening import is_head
 
-    heads = stored_heads(source, names(methods), names(protocols), names(subjects))
-    return carry_out(heads, out, names(formats), mobile, jobs, quiet, as_json)
+    be_quiet(quiet)
+    with brought(source, is_head) as folder:
+        heads = stored_heads(folder, names(methods), names(protocols), names(subjects))
+        return carry_out(heads, out, names(formats), mobile, jobs, quiet, as_json)
 
 
 def carry_out(

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from recon.command_options import jobs_option, json_option, names, quiet_option
+from recon.command_options import jobs_option, json_option, names, place, quiet_option
 
 if TYPE_CHECKING:
     from recon.runs.config import RunConfig
     from recon.runs.pictures import PictureSummary
+    from recon.store import Place
 
 DEFAULT_VIEWS = "fitted,turntable,closeup,relight"
 # More lines than this bury what matters; a program gets them all.
@@ -22,7 +22,7 @@ _MOST_REASONS = 8
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("run", type=place)
 @click.option("--renderer", default="mitsuba", show_default=True, help="gbuffer (fast), mitsuba or cycles.")
 @click.option("--views", default=DEFAULT_VIEWS, show_default=True,
               help="Sets (also: studio) or single views such as relight-top; comma-separated.")  # fmt: skip
@@ -36,7 +36,7 @@ _MOST_REASONS = 8
 @quiet_option
 @json_option
 def render(
-    run: Path,
+    run: Place,
     renderer: str,
     views: str,
     methods: str,
@@ -63,17 +63,20 @@ def render(
     from recon.errors import EXIT_DONE, EXIT_PARTIAL
     from recon.progress import be_quiet, stages
     from recon.runs.pictures import PictureOrder, render_run
+    from recon.store import made_in
 
     width, height = parse_size(size)
-    order = PictureOrder(run, renderer, parse_views(views), width, height, samples)
+    chosen = parse_views(views)
     if quiet:
         be_quiet()
-    with stages() as progress:
-        summary = render_run(order, progress, names(methods), names(protocols), names(subjects), jobs)
-    if as_json:
-        click.echo(json.dumps(for_programs(summary), indent=2, ensure_ascii=False))
-    else:
-        print_summary(summary, quiet)
+    with made_in(run, existing=True) as folder:
+        order = PictureOrder(folder, renderer, chosen, width, height, samples)
+        with stages() as progress:
+            summary = render_run(order, progress, names(methods), names(protocols), names(subjects), jobs)
+        if as_json:
+            click.echo(json.dumps(for_programs(summary), indent=2, ensure_ascii=False))
+        else:
+            print_summary(summary, quiet)
     return EXIT_PARTIAL if summary.failed else EXIT_DONE
 
 
@@ -129,7 +132,7 @@ def parse_size(text: str) -> tuple[int, int]:
 def for_programs(summary: PictureSummary) -> dict[str, object]:
     """The summary in the types of JSON."""
     return {
-        "run": str(summary.folder.path),
+        "run": summary.folder.said,
         "made": len(summary.made),
         "kept": summary.kept,
         "seconds_per_picture": round(summary.seconds, 2),
@@ -150,7 +153,7 @@ def print_summary(summary: PictureSummary, quiet: bool) -> None:
     """What was made, and what failed and why, each reason once."""
     if not quiet:
         pace = f", {summary.seconds:.1f} s a picture" if summary.made else ""
-        click.echo(f"{summary.folder.path}: {len(summary.made)} pictures made{pace}; {summary.kept} were there already")
+        click.echo(f"{summary.folder.said}: {len(summary.made)} pictures made{pace}; {summary.kept} were there already")
     reasons: dict[str, list[str]] = {}
     for outcome in summary.failed:
         reasons.setdefault(outcome.message, []).append(str(outcome))

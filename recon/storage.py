@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.errors import InputError, StorageError
+from recon.errors import InputError, StorageError, UsageError
+from recon.store.address import address_in
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -58,7 +59,11 @@ def make_folder(path: Path) -> Path:
 
     Raises:
         StorageError: it cannot be created, or a file of that name is in the way.
+        UsageError: it is an address of a store, of which the caller knows nothing.
     """
+    address = address_in(path)
+    if address is not None:
+        raise UsageError(f"'{address}' is an address, and this command writes into folders: name a folder.")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:

@@ -19,11 +19,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
+from recon.allocator import keep_large_blocks
 from recon.errors import MesofaceError, StorageError
 
 Report = Callable[[Any], None]
@@ -63,17 +65,37 @@ Event = Reported | Finished | Died
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What a task reads and makes in the folder of the results, as beginnings of names: ``results/meso/identity/ada/``.
+
+    Attributes:
+        reads: folders that it looks into; of what lies there, what one of ``only`` matches (``fnmatch``) is read.
+        makes: where it adds or changes files.
+        replaces: those of them that it makes anew as a whole.
+    """
+
+    reads: tuple[str, ...] = ()
+    makes: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
+    only: tuple[str, ...] = ("*",)
+
+
+@dataclass(frozen=True)
 class Needs:
     """What work takes for granted on the machine that does it; a cluster makes sure of it before the first task.
 
     Attributes:
-        folder: where results are written; all machines must see it under the same path.
+        folder: where results are written; all machines must see it under the same path, or it is the working copy of a
+            store.
         face_model: name of the face model, or None.
         database: folder of the texture database, or None.
         assets: names of the weight files that are read.
         features: name of the features, or None: ``auto`` must mean the same everywhere.
         files: some of the data that are read.
         device: torch device.
+        parts: says of a task what it reads and makes there; module-level, or a ``partial`` of such. None where the
+            folder never is a store's.
+        records: names of files there that every worker reads.
     """
 
     folder: Path
@@ -83,6 +105,8 @@ class Needs:
     features: str | None = None
     files: tuple[Path, ...] = ()
     device: str = "cpu"
+    parts: Callable[[Any], Parts] | None = None
+    records: tuple[str, ...] = ()
 
 
 class Cluster(Protocol):
@@ -130,14 +154,21 @@ def working_on(cluster: Cluster) -> Iterator[None]:
         _cluster.reset(token)
 
 
-def at_hand(needs: Needs) -> AbstractContextManager[None]:
-    """Around :func:`work_through`: on a cluster, every worker is asked for ``needs`` first; nothing to do without one.
+@contextmanager
+def at_hand(needs: Needs) -> Iterator[None]:
+    """Around :func:`work_through`: says what the work needs.
+
+    On a cluster, every worker is asked for it first; where the folder is the working copy of a store, tasks bring what
+    they read and send what they make. Without either there is nothing to do.
 
     Raises:
         ClusterError: a worker lacks something, or has another version of it.
     """
+    from recon.store.exchange import exchanged
+
     cluster = current_cluster()
-    return nullcontext() if cluster is None else cluster.ready(needs)
+    with exchanged(needs), nullcontext() if cluster is None else cluster.ready(needs):
+        yield
 
 
 @dataclass(frozen=True)
@@ -197,6 +228,15 @@ def work_through(tasks: Sequence[Any], prepare: Prepare, argument: Any, *, jobs:
         MesofaceError: a worker could not be prepared, or cannot write.
         RuntimeError: a defect in ``prepare`` or ``work``, with the worker's traceback.
     """
+    from recon.store.exchange import current_exchange
+
+    exchange = current_exchange()
+    send = partial(_sent_out, jobs=jobs, threads=threads)
+    yield from send(tasks, prepare, argument) if exchange is None else exchange.around(tasks, prepare, argument, send)
+
+
+def _sent_out(tasks: Sequence[Any], prepare: Prepare, argument: Any, *, jobs: int, threads: int) -> Iterator[Event]:
+    """To the cluster, or to processes of this machine."""
     cluster = current_cluster()
     if cluster is not None:
         yield from cluster.work_through(tasks, prepare, argument, jobs=jobs, threads=threads)
@@ -278,10 +318,11 @@ def unwritable(error: OSError) -> StorageError:
 
 
 def limit_torch(threads: int) -> None:
-    """Lets PyTorch use so many threads, if this process has loaded it."""
+    """Lets PyTorch use so many threads, if this process has loaded it, and keep the memory of its large arrays."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(threads)
+        keep_large_blocks()
 
 
 def _end_with_parent() -> None:

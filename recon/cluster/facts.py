@@ -11,6 +11,9 @@ import platform
 from functools import lru_cache
 from pathlib import Path
 
+from recon.errors import MesofaceError
+from recon.storage import storage_errors, write_text
+from recon.store.places import copy_at, said
 from recon.worker_pool import Needs
 
 ABSENT = "none"
@@ -21,16 +24,47 @@ _SESSION = ".cluster.session"
 def session_file(folder: Path) -> Path:
     """Holds the token of the program whose work in ``folder`` goes on; workers of an earlier one stop when it changes.
 
-    It shows as well whether a worker sees the folder at all.
+    It shows as well whether a worker sees the folder at all. Of a store's working copy it is an object of the store.
     """
     return folder / _SESSION
 
 
+def show(folder: Path, session: str) -> None:
+    """Writes ``session`` where workers look for it.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    copy = copy_at(folder)
+    if copy is None:
+        write_text(session_file(folder), session)
+    else:
+        copy.store.write(_SESSION, session.encode())
+
+
+def hide(folder: Path) -> None:
+    """Takes the session away.
+
+    Raises:
+        StorageError: it cannot be removed.
+    """
+    copy = copy_at(folder)
+    if copy is not None:
+        copy.store.remove([_SESSION])
+        return
+    mark = session_file(folder)
+    with storage_errors(mark):
+        mark.unlink(missing_ok=True)
+
+
 def sees(folder: Path, session: str) -> bool:
     """Whether this machine reads ``session`` in the session file of ``folder``."""
+    copy = copy_at(folder)
     try:
+        if copy is not None:
+            return copy.store.read(_SESSION) == session.encode()
         return session_file(folder).read_text(encoding="utf-8") == session
-    except OSError:
+    except (OSError, MesofaceError):
         return False
 
 
@@ -50,9 +84,9 @@ def facts(needs: Needs) -> dict[str, str]:
     if needs.face_model is not None:
         found[f"face model {needs.face_model}"] = _face_model(needs.face_model)
     if needs.database is not None:
-        found[f"database {needs.database}"] = _database(needs.database, needs.face_model)
+        found[f"database {said(needs.database)}"] = _database(needs.database, needs.face_model)
     for path in needs.files:
-        found[f"file {path}"] = _file(path)
+        found[f"file {said(path)}"] = _file(path)
     return found
 
 
@@ -78,7 +112,6 @@ def programs() -> dict[str, str]:
 
 def _asset(name: str) -> str:
     from recon import assets
-    from recon.errors import MesofaceError
 
     try:
         path = assets.locate(name)
@@ -106,7 +139,6 @@ def _hash_of_state(path: Path, _modified: int, _size: int) -> str:
 
 
 def _face_model(name: str) -> str:
-    from recon.errors import MesofaceError
     from recon.face_model import load_face_model
 
     try:
@@ -116,7 +148,6 @@ def _face_model(name: str) -> str:
 
 
 def _database(folder: Path, face_model: str | None) -> str:
-    from recon.errors import MesofaceError
     from recon.face_model import load_face_model
     from recon.texture.database import open_database
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from distributed import Client, Future, KilledWorker, as_completed
 
-from recon.cluster.facts import difference, facts, sees, session_file
-from recon.cluster.parcel import pack
+from recon.cluster.facts import difference, facts, hide, sees, show
 from recon.cluster.station import Station, Stopped, Unfit, Worked, unseen, work_on
 from recon.errors import ClusterError, UsageError
-from recon.storage import make_folder, storage_errors, write_text
+from recon.parcel import pack, unpack
+from recon.storage import make_folder, storage_errors
 from recon.worker_pool import Died, Event, Finished, Needs, Prepare, Reported
 
 Say = Callable[[str], None]
@@ -90,15 +90,13 @@ class DaskCluster:
         make_folder(needs.folder)
         outer, before = (self._needs, self._session, self._expected), self._session
         self._needs, self._session = needs, before or secrets.token_hex(8)
-        mark = session_file(needs.folder)
-        write_text(mark, self._session)
+        show(needs.folder, self._session)
         try:
             self._expected = _expectation(needs)
             self._check(needs)
             yield
         finally:
-            with storage_errors(mark):
-                mark.unlink(missing_ok=True)
+            hide(needs.folder)
             self._needs, self._session, self._expected = outer
 
     def work_through(
@@ -246,7 +244,7 @@ class DaskCluster:
         """The answer of every worker that tasks may go to, by address; they are asked at the same time."""
         workers = [name for name, worker in self._workers().items() if _offers(worker, required)]
         answers = self._guarded(
-            lambda: self.client.run(_aside, question, *arguments, workers=workers, on_error="return")
+            lambda: self.client.run(_aside, pack((question, arguments)), workers=workers, on_error="return")
         )
         for worker, answer in answers.items():
             if isinstance(answer, (ImportError, AttributeError)):
@@ -329,6 +327,11 @@ def _hardware(device: str) -> str:
     return hardware(device)
 
 
-async def _aside(question: Callable[..., Any], *arguments: Any) -> Any:
+async def _aside(parcel: bytes) -> Any:
     """Answers in a thread of its own, so that the worker goes on saying that it is alive."""
-    return await asyncio.to_thread(question, *arguments)
+    return await asyncio.to_thread(_answer, parcel)
+
+
+def _answer(parcel: bytes) -> Any:
+    question, arguments = unpack(parcel)
+    return question(*arguments)

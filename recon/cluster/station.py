@@ -6,13 +6,15 @@ import threading
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from distributed import Worker, WorkerPlugin, get_worker
 
 from recon.cluster.facts import difference, facts, sees
-from recon.cluster.parcel import unpack
 from recon.errors import MesofaceError
+from recon.parcel import pack, unpack
+from recon.store.places import copy_at
 from recon.worker_pool import Needs, Prepare, Report, Work, limit_torch, unwritable
 
 
@@ -61,8 +63,18 @@ class Station(WorkerPlugin):
     def __init__(
         self, parcel: bytes, needs: Needs, expected: Mapping[str, str], session: str, threads: int | None
     ) -> None:
-        self.parcel, self.needs, self.expected = parcel, needs, dict(expected)
+        self.parcel, self.expected = parcel, dict(expected)
         self.session, self.threads = session, threads
+        self._needs = pack(needs)
+
+    @cached_property
+    def needs(self) -> Needs:
+        """With the paths of this machine; a database of a store is brought for it, which takes a while."""
+        needs: Needs = unpack(self._needs)
+        return needs
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "needs"}
 
     def setup(self, worker: Worker) -> None:
         """Called by Dask when the worker gets this; loading waits for the first task, which may block."""
@@ -87,6 +99,10 @@ class Station(WorkerPlugin):
 
     def _prepare(self) -> str | None:
         """Loads what all tasks share; why this worker does not fit, or None."""
+        try:
+            _ = self.needs
+        except MesofaceError as error:  # of a store that this worker cannot read
+            return f"worker {self.address} cannot begin: {error}"
         if not sees(self.needs.folder, self.session):
             return unseen(self.address, self.needs)
         if self.work is None:
@@ -117,6 +133,12 @@ class Station(WorkerPlugin):
 
 def unseen(worker: str, needs: Needs) -> str:
     """What to say of a worker that does not see the folder of the results."""
+    copy = copy_at(needs.folder)
+    if copy is not None:
+        return (
+            f"worker {worker} does not read what this machine writes into '{copy.store.address}': give it the same "
+            "credentials and, for a store other than Amazon's, the same AWS_ENDPOINT_URL."
+        )
     return (
         f"worker {worker} does not see what this machine writes into '{needs.folder}': put it on a file system that "
         "all machines share under the same path."

@@ -1,7 +1,7 @@
 """The texture database of a run: opened, or built from a test set less the tested people, and kept in the cache.
 
-``--database`` takes a folder made by ``mesoface database build``, a test set (``london=PATH``), or ``synthetic``:
-made-up people, ``synthetic=48`` for that many.
+``--database`` takes what ``mesoface database build`` made, a folder or an address; a test set (``london=PATH``); or
+``synthetic``: made-up people, ``synthetic=48`` for that many.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from recon.data.subject import Subject, TestSet
 from recon.errors import DatabaseError, UsageError
 from recon.face_model.model import MorphableModel
 from recon.runs.lock import locked
+from recon.runs.parts import database_parts
+from recon.store import is_address, said
+from recon.store.places import whole_database
 from recon.texture.database import LEAST_ENTRIES, TextureDatabase, open_database
 from recon.worker_pool import Needs, at_hand
 
@@ -51,7 +54,9 @@ def run_database(
         DatabaseError: no finished database, or too few people are left.
     """
     given = Path(specification).expanduser()
-    if (given / "database.json").is_file():
+    if is_address(specification):
+        database = open_database(whole_database(specification), model)
+    elif (given / "database.json").is_file():
         database = open_database(given, model)
     elif specification.partition("=")[0] == SYNTHETIC:
         database = _synthetic(specification, model, size, progress)
@@ -60,8 +65,8 @@ def run_database(
         database = _photographed(source, tested, model, size, jobs, progress)
     if database.size != size:
         raise UsageError(
-            f"the texture database '{database.folder}' has {database.size}×{database.size} texels, the run {size}: "
-            f"use --size {database.size}, or build the database at {size}."
+            f"the texture database '{said(database.folder)}' has {database.size}×{database.size} texels, the run "
+            f"{size}: use --size {database.size}, or build the database at {size}."
         )
     database = database.without(tested)
     database.require_enough()
@@ -110,7 +115,8 @@ def _photographed(
 def building_needs(folder: Path, model: MorphableModel, subjects: Sequence[Subject]) -> Needs:
     """What workers must have to build a database of ``subjects`` in ``folder``."""
     photographs = {subject.photograph.parent: subject.photograph for subject in subjects}
-    return Needs(folder, face_model=model.name, assets=("dlib-landmarks",), files=tuple(photographs.values()))
+    files = tuple(photographs.values())
+    return Needs(folder, face_model=model.name, assets=("dlib-landmarks",), files=files, parts=database_parts)
 
 
 def _synthetic(specification: str, model: MorphableModel, size: int, progress: Progress) -> TextureDatabase:

@@ -19,6 +19,7 @@ from recon.runs.config import RunConfig, choose_subjects, default_jobs, load_met
 from recon.runs.databases import run_database
 from recon.runs.folder import FORMAT, ResultKey, RunFolder, merged_config, write_config
 from recon.runs.lock import locked
+from recon.runs.parts import RECORDS, subject_parts
 from recon.runs.subject import Outcome, SubjectTask, WorkOrder, prepare_worker, write_failure
 from recon.texture.database import TextureDatabase
 from recon.worker_pool import Died, Event, Needs, Reported, at_hand, current_cluster, work_through
@@ -279,6 +280,8 @@ def _needs(plan: Plan, tasks: list[SubjectTask]) -> Needs:
         features=plan.order.features,
         files=tuple(photographs.values()),  # one of each folder
         device=plan.order.device,
+        parts=subject_parts,
+        records=RECORDS,
     )
 
 

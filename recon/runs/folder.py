@@ -35,6 +35,8 @@ from typing import Any
 from recon.data.protocols import parse_protocol
 from recon.errors import InputError, UsageError
 from recon.storage import read_json, write_json
+from recon.store.address import address_in
+from recon.store.places import modified, said
 
 FORMAT = 1
 # Settings that may be extended in a run that exists; all others must stay as they are.
@@ -58,6 +60,11 @@ class RunFolder:
     """Paths and records of a run."""
 
     path: Path
+
+    @property
+    def said(self) -> str:
+        """What people are told it is called: its path, or the address of the store that it is a copy of."""
+        return said(self.path)
 
     @property
     def config(self) -> Path:
@@ -102,7 +109,7 @@ class RunFolder:
             UsageError: the folder is no run, or one of another format.
         """
         if not self.config.is_file():
-            raise UsageError(f"'{self.path}' is not a run folder: it has no run.json; make one with 'mesoface run'.")
+            raise UsageError(self._no_run())
         config = read_json(self.config)
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise UsageError(
@@ -110,6 +117,15 @@ class RunFolder:
                 "folder with --out."
             )
         return config
+
+    def _no_run(self) -> str:
+        address = address_in(self.path)
+        if address is not None:
+            return (
+                f"'{address}' is an address, and this command works on folders: bring the run here with 'mesoface "
+                f"fetch {address} FOLDER'."
+            )
+        return f"'{self.path}' is not a run folder: it has no run.json; make one with 'mesoface run'."
 
     def finished(self, key: ResultKey) -> dict[str, Any] | None:
         """The record in ``result.json`` if the result is complete, else None."""
@@ -146,13 +162,13 @@ def _folder(protocol: str) -> str:
 
 
 def complete_record(path: Path) -> dict[str, Any] | None:
-    """A record whose files are all there; None where it, or a file that it names, is missing or unreadable."""
+    """A record whose files are all there, or in the store; None where it, or a file of it, is missing or unreadable."""
     try:
         record = read_json(path)
         files = record["files"]
     except (InputError, KeyError, TypeError):
         return None
-    return record if all((path.parent / name).is_file() for name in files) else None
+    return record if all(modified(path.parent / name) is not None for name in files) else None
 
 
 def has_head(record: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from recon.rendering.views import render_view
 from recon.runs.config import default_jobs
 from recon.runs.folder import ResultKey, RunFolder, complete_record, file_hashes, has_head
 from recon.runs.lock import locked
+from recon.runs.parts import RECORDS, picture_parts
 from recon.runs.views import cropped, over_photograph, scene_from_folder
 from recon.storage import read_json, write_json
 from recon.texture.observe import withheld_pixels
@@ -309,7 +311,8 @@ def _carry_out(
     stage = f"rendering with {order.renderer}"
     progress(stage, 0, total)
     face_model = folder.read_config()["settings"]["face_model"]["name"]
-    with at_hand(Needs(folder.path, face_model=face_model)):
+    parts = partial(picture_parts, order.renderer)
+    with at_hand(Needs(folder.path, face_model=face_model, parts=parts, records=RECORDS)):
         for event in work_through(tasks, prepare_pictures, order, jobs=workers, threads=threads):
             if isinstance(event, Reported):
                 outcomes[event.content.key, event.content.view] = event.content

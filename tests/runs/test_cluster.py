@@ -193,7 +193,7 @@ def test_a_worker_that_does_not_fit_is_refused(
             with pytest.raises(UsageError, match=r"no worker of .* offers a GPU; .*GPU=1"):
                 execute(replace(asked, device="cuda"), silent)
             with monkeypatch.context() as patch:
-                patch.setattr("recon.cluster.pool.session_file", lambda folder: tmp_path / "not-shared")
+                patch.setattr("recon.cluster.pool.show", lambda folder, session: None)
                 with pytest.raises(ClusterError, match=r"does not see .* share under the same path"):
                     execute(asked, silent)
             assert not (asked.out / "results").exists()
@@ -210,8 +210,8 @@ def test_a_worker_that_does_not_fit_is_refused(
 
 def test_tasks_of_a_program_that_was_stopped_end_with_the_result_at_hand(tmp_path: Path) -> None:
     """Or they would write beside those of the program that continues."""
-    from recon.cluster.parcel import pack
     from recon.cluster.station import Station, Unfit, Worked
+    from recon.parcel import pack
     from recon.worker_pool import Needs
 
     station = Station(pack((stoppable, tmp_path)), Needs(tmp_path), {}, "session", threads=None)
