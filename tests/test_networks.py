@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +49,17 @@ Put = Callable[[str, Path], None]
 def put(monkeypatch: pytest.MonkeyPatch) -> Put:
     """``put(trunk, path)``: the file is the asset of the trunk."""
     return lambda net, path: monkeypatch.setenv(asset_variable(trunk_asset(net)), str(path))
+
+
+def test_the_vgg_that_is_spelt_out_is_torchvisions_and_does_without_its_import() -> None:
+    from torchvision.models import vgg16
+
+    from metrics.networks.trunks import _vgg16
+
+    with torch.device("meta"):
+        assert str(_vgg16()) == str(vgg16(weights=None).features)
+    program = "import sys, metrics.networks.trunks as t\nt._vgg16()\nassert 'torchvision' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).resolve().parent.parent)
 
 
 def expected_taps(layers: nn.Sequential, taps: tuple[int, ...], value: torch.Tensor) -> list[torch.Tensor]:

@@ -10,19 +10,19 @@ trunk          taps (rectified)                                                 
 =============  =====================================================================  ==============  =================
 
 The taps are those of LPIPS (Zhang, Isola, Efros, Shechtman, Wang 2018). A trunk is built without weights (on
-PyTorch's meta device), so one whose weights were not loaded cannot compute anything.
+PyTorch's meta device), so one whose weights were not loaded cannot compute anything. VGG-16, which every measurement
+uses, is spelt out here: torchvision's models take longer to import than a face takes to measure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from metrics.contract import Weights
 from metrics.networks.weights import checked, mend_of, read_tensors, tensors_sha256
@@ -32,21 +32,44 @@ _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # Means of Caffe-trained trunks, in our RGB order and [0, 1]; their channels are BGR in [0, 255].
 _CAFFE = ((122.67891434 / 255, 116.66876762 / 255, 104.00698793 / 255), (1 / 255, 1 / 255, 1 / 255))
 _VGG_TAPS = (3, 8, 15, 22, 29)
+# Channels of the convolutions of VGG-16 (Simonyan and Zisserman 2014, configuration D), block by block.
+_VGG_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+
+
+def _vgg16() -> nn.Sequential:
+    """What torchvision calls ``features`` of its VGG-16."""
+    layers: list[nn.Module] = []
+    before = 3
+    for block in _VGG_BLOCKS:
+        for channels in block:
+            layers += [nn.Conv2d(before, channels, kernel_size=3, padding=1), nn.ReLU(inplace=True)]
+            before = channels
+        layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
+    return nn.Sequential(*layers)
+
+
+def _of_torchvision(name: str) -> nn.Sequential:
+    """``features`` of another of its architectures."""
+    from torchvision import models
+
+    features = models.get_model(name, weights=None).get_submodule("features")
+    assert isinstance(features, nn.Sequential)
+    return features
 
 
 @dataclass(frozen=True)
 class _Design:
     asset: str
-    build: Callable[[], nn.Module]
+    build: Callable[[], nn.Sequential]
     taps: tuple[int, ...]
     caffe: bool = False
 
 
 _DESIGNS = {
-    "alexnet": _Design("lpips-alex", lambda: models.alexnet(weights=None), (1, 4, 7, 9, 11)),
-    "vgg16": _Design("lpips-vgg", lambda: models.vgg16(weights=None), _VGG_TAPS),
-    "squeezenet": _Design("lpips-squeeze", lambda: models.squeezenet1_1(weights=None), (1, 4, 7, 9, 10, 11, 12)),
-    "vgg16-hed": _Design("vgg16-hed", lambda: models.vgg16(weights=None), _VGG_TAPS, caffe=True),
+    "alexnet": _Design("lpips-alex", partial(_of_torchvision, "alexnet"), (1, 4, 7, 9, 11)),
+    "vgg16": _Design("lpips-vgg", _vgg16, _VGG_TAPS),
+    "squeezenet": _Design("lpips-squeeze", partial(_of_torchvision, "squeezenet1_1"), (1, 4, 7, 9, 10, 11, 12)),
+    "vgg16-hed": _Design("vgg16-hed", _vgg16, _VGG_TAPS, caffe=True),
 }
 
 
@@ -106,9 +129,7 @@ def _load(net: str, path: Path, _: tuple[int, int], device: str) -> Trunk:
     design = _DESIGNS[net]
     mend = mend_of(design.asset)
     with torch.device("meta"):
-        features = design.build().get_submodule("features")
-    assert isinstance(features, nn.Sequential)
-    layers = features[: max(design.taps) + 1]
+        layers = design.build()[: max(design.taps) + 1]
     wanted = {f"features.{name}": tuple(value.shape) for name, value in layers.state_dict().items()}
     stored = _hed_tensors(layers) if design.caffe else read_tensors(path, mend)
     tensors = {
