@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Select, func, select, update
+from sqlalchemy import Engine, Integer, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
@@ -41,6 +41,30 @@ from study.stimuli.catalogue import file_name
 _UNFINISHED = ("consented", "training", "active")
 # Longest wait for the writer's turn: of those who queue behind a database that does not answer, none waits for all.
 TURN_SECONDS = 8.0
+
+# The statements of every answer are put together once: anew each time they take the server's processor a while.
+_NUMBER, _STUDY, _INDEX = (
+    bindparam("number", type_=Integer),
+    bindparam("study", type_=Integer),
+    bindparam("index_", type_=Integer),
+)
+_FIRST_OPEN = (
+    select(func.min(TrialRow.index))
+    .outerjoin(ResponseRow, ResponseRow.trial_id == TrialRow.id)
+    .where(TrialRow.assignment_id == _NUMBER, ResponseRow.id.is_(None))
+)
+_LOCKED = (
+    select(AssignmentRow)
+    .where(AssignmentRow.id == _NUMBER, AssignmentRow.study_id == _STUDY)
+    .options(joinedload(AssignmentRow.slot))
+    .with_for_update(of=AssignmentRow)
+)
+_TRIAL = (
+    select(TrialRow, ResponseRow, _FIRST_OPEN.scalar_subquery().correlate(None))
+    .outerjoin(ResponseRow, ResponseRow.trial_id == TrialRow.id)
+    .where(TrialRow.assignment_id == _NUMBER, TrialRow.index.in_((_INDEX, _INDEX + 1)))
+    .order_by(TrialRow.index)
+)
 
 
 class ConflictError(MesofaceError):
@@ -309,12 +333,7 @@ def _acknowledgement(assignment: AssignmentRow, row: TrialRow, response: Respons
 
 def _locked(host: Host, session: Session, number: int) -> AssignmentRow:
     """The assignment with its slot; its other requests wait (PostgreSQL; on SQLite all writers do)."""
-    assignment = session.scalar(
-        select(AssignmentRow)
-        .where(AssignmentRow.id == number, AssignmentRow.study_id == host.study_id)
-        .options(joinedload(AssignmentRow.slot))
-        .with_for_update(of=AssignmentRow)
-    )
+    assignment = session.scalar(_LOCKED, {"number": number, "study": host.study_id})
     if assignment is None:
         raise ConflictError("this session is not known here: open the study again through its link.")
     return assignment
@@ -325,12 +344,7 @@ def _trial(
 ) -> tuple[TrialRow, ResponseRow | None, TrialRow | None, int | None]:
     """The trial, its answer if it has one, the trial after it, and the index of the first without an answer."""
     # One statement apart from that which locks: only what is read after the lock is had is sure to be the newest.
-    found = session.execute(
-        select(TrialRow, ResponseRow, _first_open(assignment).scalar_subquery().correlate(None))
-        .outerjoin(ResponseRow, ResponseRow.trial_id == TrialRow.id)
-        .where(TrialRow.assignment_id == assignment, TrialRow.index.in_((index, index + 1)))
-        .order_by(TrialRow.index)
-    ).all()
+    found = session.execute(_TRIAL, {"number": assignment, "index_": index}).all()
     if not found or found[0][0].index != index:
         raise ConflictError("there is no such question.", _next(session, assignment))
     return found[0][0], found[0][1], found[1][0] if len(found) > 1 else None, found[0][2]
@@ -338,15 +352,7 @@ def _trial(
 
 def _next(session: Session, assignment: int) -> int | None:
     """Index of the first trial without an answer."""
-    return session.scalar(_first_open(assignment))
-
-
-def _first_open(assignment: int) -> Select[Any]:
-    return (
-        select(func.min(TrialRow.index))
-        .outerjoin(ResponseRow, ResponseRow.trial_id == TrialRow.id)
-        .where(TrialRow.assignment_id == assignment, ResponseRow.id.is_(None))
-    )
+    return session.scalar(_FIRST_OPEN, {"number": assignment})
 
 
 def _as_trial(row: TrialRow) -> Trial:
