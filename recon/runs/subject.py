@@ -29,6 +29,7 @@ from recon.runs.config import load_method
 from recon.runs.folder import ResultKey, RunFolder, file_hashes
 from recon.runs.views import crop_box, cropped, fitted_view, judged_view, scene_of, write_head
 from recon.storage import make_folder, read_json, write_json, write_npy
+from recon.store.places import said
 from recon.texture.database import TextureDatabase, open_database
 from recon.texture.observation import Observation
 from recon.texture.observe import observe, unwrap_reference, withheld_pixels
@@ -431,6 +432,7 @@ def write_failure(folder: RunFolder, key: ResultKey, kind: str, message: str, tr
     """Writes ``failure.json`` where the result would be; the next run tries again."""
     place = folder.result(key)
     clear(place)
+    message = said(message)  # a store's address, not the folder of this worker's copy
     record = {"error": kind, "message": message}
     write_json(place / "failure.json", {**record, "traceback": trace.splitlines()} if trace else record)
     return Outcome(key, "failed", kind, message)

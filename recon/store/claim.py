@@ -1,8 +1,8 @@
 """One program at a time makes something in a store: an object that says who, renewed while its program lives.
 
-The store decides who comes first (a conditional write), and its clock, not this machine's, when a claim whose program
-fell silent is void. Whoever takes over a claim that was not void after all harms nothing: both make the same objects,
-and the first stops when it sees that the claim is another's.
+The store decides who comes first (a conditional write). A claim that is found is watched: one that is renewed is
+respected, one that is not is void, so no clocks are compared. Whoever takes over a claim that was not void after all
+harms nothing: both make the same objects, and the first stops when it sees that the claim is another's.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from recon.errors import MesofaceError, StorageError, UsageError
+from recon.progress import progress_bar
 from recon.store.objects import Store
 
 CLAIM = ".mesoface.claim"
-RENEWED = 20.0
+RENEWED = 10.0
 """Seconds between two signs of life."""
-VOID = 120.0
-"""Seconds after the last of them."""
+VOID = 60.0
+"""Seconds without one, after which a claim is void."""
+_LOOKED_AT = 1.0
 
 
 class Claim:
@@ -35,47 +37,51 @@ class Claim:
         self.store = store
         self.token = secrets.token_hex(8)
         self.since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        self._signs = 0
         self._ended = threading.Event()
         self._taken = False
+        self._renewing = threading.Thread(target=self._renew, daemon=True, name="mesoface-claim")
 
     def take(self) -> None:
-        """Claims the store.
+        """Claims the store, and gives signs of life until :meth:`end`; waits where a claim may be void.
 
         Raises:
             UsageError: another program has it.
             StorageError: the store cannot be written.
         """
-        if self.store.create(CLAIM, self._text()):
-            return
-        other = _read(self.store)
-        if other is not None and not self._is_void(other):
-            raise UsageError(
-                f"'{self.store.address}' is being worked on by process {other.get('process', 'unknown')} on "
-                f"'{other.get('host', 'unknown')}' since {other.get('since', 'unknown')}: wait until it ends, or stop "
-                f"it; where it was killed, its claim is void {VOID:.0f} s after its last sign of life."
-            )
-        self.store.remove([CLAIM])
         if not self.store.create(CLAIM, self._text()):
-            raise UsageError(f"another program has just begun to work on '{self.store.address}': wait until it ends.")
+            self._outlive(_read(self.store))
+            self.store.remove([CLAIM])
+            if not self.store.create(CLAIM, self._text()):
+                raise UsageError(f"another program has just begun to work on '{self.store.address}': wait for its end.")
+        self._renewing.start()
+
+    def _outlive(self, other: dict[str, Any] | None) -> None:
+        """Returns when the claim ``other`` is void: its program is seen to be dead, or gives no sign of life."""
+        if other is None or (other.get("machine") == _machine() and not _lives(other.get("process"))):
+            return
+        who = f"process {other.get('process', 'unknown')} on '{other.get('host', 'unknown')}'"
+        title = f"'{self.store.address}' was being worked on by {who}: waiting for a sign of its life"
+        until = time.monotonic() + VOID
+        with progress_bar(title):
+            while time.monotonic() < until:
+                time.sleep(_LOOKED_AT)
+                now = _read(self.store)
+                if now is None:
+                    return
+                if now != other:
+                    raise UsageError(
+                        f"'{self.store.address}' is being worked on by {who} since {other.get('since', 'unknown')}: "
+                        "wait until it ends, or stop it."
+                    )
 
     def _text(self) -> bytes:
+        self._signs += 1
         who = {"host": socket.gethostname(), "process": os.getpid(), "machine": _machine(), "token": self.token,
-               "since": self.since}  # fmt: skip
+               "since": self.since, "signs": self._signs}  # fmt: skip
         return json.dumps(who).encode()
 
-    def _is_void(self, other: dict[str, Any]) -> bool:
-        """Whether the other program is dead: seen here, or by its silence, both times taken from the store."""
-        if other.get("machine") == _machine() and not _lives(other.get("process")):
-            return True
-        last = self.store.look_at(CLAIM)
-        probe = f".mesoface.clock-{self.token}"
-        self.store.write(probe, b"")
-        now = self.store.look_at(probe)
-        self.store.remove([probe])
-        return last is None or now is None or now.modified - last.modified > VOID * 1e9
-
-    def renew(self) -> None:
-        """Gives signs of life until :meth:`end`; for a thread of its own."""
+    def _renew(self) -> None:
         while not self._ended.wait(RENEWED):
             try:
                 other = _read(self.store)
@@ -101,6 +107,7 @@ class Claim:
     def end(self) -> None:
         """Gives the claim back."""
         self._ended.set()
+        self._renewing.join()  # or it might write the claim once more
         other = _read(self.store)
         if other is not None and other.get("token") == self.token:
             self.store.remove([CLAIM])
@@ -116,7 +123,6 @@ def claimed(store: Store) -> Iterator[Claim]:
     """
     claim = Claim(store)
     claim.take()
-    threading.Thread(target=claim.renew, daemon=True, name="mesoface-claim").start()
     try:
         yield claim
     finally:

@@ -23,11 +23,11 @@ _LISTINGS_AT_ONCE = 8
 
 @dataclass
 class _Same:
-    """A file here that is the store's: its size and time when that was so, and its sha256."""
+    """A file here that is the store's: its size and time when that was so, and its sha256 where that was looked at."""
 
     size: int
     modified: int
-    sha256: str
+    sha256: str | None
 
 
 class WorkingCopy:
@@ -67,7 +67,7 @@ class WorkingCopy:
         for name in list(self._here()):
             path, stored = self.folder / name, self.listed.get(name)
             if stored is not None and self._is_as(path, stored):
-                self._note(name)
+                self._same[name] = _Same(stored.size, stored.modified, None)  # of tens of thousands: not read again
             elif not (name.startswith(_JOURNAL) and stored is None and journal):
                 path.unlink(missing_ok=True)
 

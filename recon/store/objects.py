@@ -95,12 +95,13 @@ class Store:
         """
         system, root = self._driver
         with store_failures(self.address, "read"):
-            found = system.find(self._key(under).rstrip("/"), detail=True)
-        return {
-            key[len(root) + 1 :]: Stored(int(entry["size"]), _time(entry))
-            for key, entry in found.items()
-            if entry["type"] == "file" and key.startswith(f"{root}/") and not key.endswith("/")
-        }
+            place = self._key(under).rstrip("/")
+            found = system.each(place) if isinstance(system, S3Driver) else system.find(place, detail=True).items()
+            return {
+                key[len(root) + 1 :]: Stored(int(entry["size"]), _time(entry))
+                for key, entry in found
+                if entry["type"] == "file" and key.startswith(f"{root}/") and not key.endswith("/")
+            }
 
     def look_at(self, name: str) -> Stored | None:
         """One object; None where it is not."""

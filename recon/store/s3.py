@@ -49,22 +49,17 @@ class S3Driver:
         session = boto3.session.Session()
         return session.client("s3", config=settings, region_name=session.region_name or "us-east-1")
 
-    def find(self, path: str, detail: bool = True) -> dict[str, dict[str, Any]]:
-        """All objects in the folder ``path``, with size and time; pages of a thousand."""
+    def each(self, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """All objects in the folder ``path``, with size and time; a page of a thousand in memory at a time."""
         bucket, key = _apart(path)
         with _of_files(path):
             pages = self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=bucket, Prefix=f"{key}/" if key else ""
             )
-            return {
-                f"{bucket}/{entry['Key']}": {
-                    "type": "file",
-                    "size": entry["Size"],
-                    "LastModified": entry["LastModified"],
-                }
-                for page in pages
-                for entry in page.get("Contents", ())
-            }
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    known = {"type": "file", "size": entry["Size"], "LastModified": entry["LastModified"]}
+                    yield f"{bucket}/{entry['Key']}", known
 
     def info(self, path: str) -> dict[str, Any]:
         """Size and time of one object."""

@@ -16,6 +16,7 @@ from recon.data.subject import Photograph, Subject, TestSet
 from recon.errors import DatabaseError, InputError, MesofaceError, StorageError
 from recon.face_model.model import MorphableModel
 from recon.storage import read_json, write_json
+from recon.store.exchange import current_exchange
 from recon.texture.database import (
     FORMAT,
     LEAST_ENTRIES,
@@ -78,12 +79,12 @@ def build_database(
         if progress is not None:
             progress(len(done) + len(skipped) - len(test_set.skipped), len(subjects), subject.id)
 
-    if jobs <= 1 or len(pending) <= 1:
+    if (jobs <= 1 or len(pending) <= 1) and current_exchange() is None:  # into a store every entry is sent when made
         for subject in pending:
             finished(subject, _make_entry(subject, model, folder, size, keep))
     else:
         plan = _Plan(model.name, folder, size, keep)
-        for event in work_through(pending, _prepare, plan, jobs=min(jobs, len(pending)), threads=1):
+        for event in work_through(pending, _prepare, plan, jobs=max(1, min(jobs, len(pending))), threads=1):
             if isinstance(event, Reported):
                 finished(*event.content)
             elif isinstance(event, Died):

@@ -11,6 +11,10 @@ in another shell of the same node::
 
 The run folder, the photographs and ``MESOFACE_HOME`` lie on the shared file system, with absolute paths. A job that is
 preempted or reaches its time limit is submitted anew (``adapt``), and its task goes to another worker.
+
+Results may go to a store instead, ``--out s3://BUCKET/first`` (and ``--database s3://BUCKET/base``): set credentials
+and ``AWS_ENDPOINT_URL`` before this program starts, and jobs inherit them; each works on a node's own disk,
+``--scratch``.
 """
 
 from __future__ import annotations
@@ -54,6 +58,7 @@ def make_cluster(asked: argparse.Namespace) -> SLURMCluster:
     home = os.environ.get("MESOFACE_HOME")
     environment = [f"export {name}={asked.cores}" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")]
     environment.append("export OPENBLAS_NUM_THREADS=1")  # small matrices: threads would only wait for each other
+    environment.append(f"export MESOFACE_WORK={asked.scratch}/mesoface-$USER")  # copies of what lies in a store
     return SLURMCluster(
         queue=asked.partition,
         account=asked.account,
