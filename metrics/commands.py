@@ -62,7 +62,7 @@ def compare(
     out: Path | None,
     quiet: bool,
 ) -> None:
-    """Print how methods compare, in one run or in several.
+    """Print how methods compare, in one run or in several; a RUN is a folder or s3://BUCKET/PREFIX.
 
     Means over subjects with 95 % intervals, and marks that are tested: ★ is better than every other method beyond
     chance, ☆ shares the first place. ↑ higher is better, ↓ lower, →1 one is ideal. Several runs are compared method by

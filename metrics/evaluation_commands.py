@@ -57,7 +57,7 @@ def metrics(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Measure the results of the run folder RUN: every metric, in every view and region, into metrics.parquet.
+    """Measure the results of RUN, a folder or s3://BUCKET/PREFIX: every metric, view and region, into metrics.parquet.
 
     Only what is missing or out of date is measured. May be stopped at any point and run again; what could not be
     measured is tried again.

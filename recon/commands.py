@@ -276,7 +276,7 @@ def excluded_ids(test_set: TestSet, ids: str, file: Path | None) -> frozenset[st
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Picture to write; default: in RUN/report."
 )
 def sheet(run: Place, protocol: str | None, crops: bool, methods: str, subjects: str, out: Path | None) -> None:
-    """Draw a contact sheet of the run folder RUN: subjects down, methods across, the photograph first."""
+    """Draw a contact sheet of RUN, a folder or s3://BUCKET/PREFIX: subjects down, methods across."""
     from recon.runs.folder import RunFolder
     from recon.sheet import draw_sheet
     from recon.store import brought, said

@@ -46,8 +46,8 @@ def export(
     mesoface export runs/first --format obj,glb,usd,exr,png --methods meso --out heads
     mesoface export runs/first/results/meso/identity/ada --format glb --mobile --out ada
 
-    RUN is a run folder, the folder of one result in it, or a data set. Every head goes into a folder of its own, with
-    its licence and provenance. May be stopped and run again: what is complete is kept.
+    RUN is a run (a folder or s3://BUCKET/PREFIX), the folder of one result, or a data set. Every head goes into a
+    folder of its own, with its licence and provenance. May be stopped and run again: what is complete is kept.
     """
     from recon.progress import be_quiet
     from recon.release.heads import stored_heads

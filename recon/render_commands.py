@@ -48,7 +48,7 @@ def render(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Draw more pictures of the run folder RUN, with any renderer, in the standard views.
+    """Draw more pictures of RUN, a folder or s3://BUCKET/PREFIX, with any renderer, in the standard views.
 
     \b
     fitted      over the photograph, with its camera and light

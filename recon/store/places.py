@@ -5,9 +5,11 @@ whether it exists, here or in the store. Paths inside a copy travel between mach
 (:mod:`recon.parcel`): every machine has its own. Copies lie in ``MESOFACE_WORK``, or in ``stores`` of the mesoface
 home, and may be deleted while nothing works on them::
 
-    <key of the address>/copy/<name>             of commands: records and numbers, no pictures of what is finished
-    <key of the address>/at-work/<token>/<name>  of one process; emptied after every task, removed when it ends
-    <key of the address>/whole/<version>/<name>  a texture database, read by all processes
+    <key of the address>/<host>/copy/<name>             of commands: records and numbers, no finished pictures
+    <key of the address>/<host>/at-work/<token>/<name>  of one process; emptied after every task, removed when it ends
+    <key of the address>/whole/<version>/<name>         a texture database, read by all processes
+
+Machines may share the disk: locks need not hold between them, for what is locked is one host's, or the same for all.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -36,7 +39,7 @@ _whole: dict[Path, str] = {}
 
 
 def work_folder(address: str) -> Path:
-    """Where the working copies of a store lie on this machine."""
+    """Where the working copies of a store lie."""
     from recon.assets import home
 
     given = os.environ.get(VARIABLE)
@@ -44,10 +47,15 @@ def work_folder(address: str) -> Path:
     return root / hashlib.sha256(address.encode()).hexdigest()[:16]
 
 
+def _own_work_folder(address: str) -> Path:
+    """Those of this host."""
+    return work_folder(address) / (socket.gethostname() or "host")
+
+
 @contextmanager
 def working_copy(store: Store) -> Iterator[WorkingCopy]:
     """The copy of this machine's commands; one of its own, emptied afterwards, where another program has that one."""
-    root = make_folder(work_folder(store.address))
+    root = make_folder(_own_work_folder(store.address))
     with ExitStack() as stack:
         lock = FileLock(root / "copy.lock")
         try:
@@ -92,7 +100,7 @@ def _own_folder(store: Store) -> Path:
 
 def sweep(address: str) -> Path:
     """Removes what processes that are dead worked in; where such folders lie."""
-    root = work_folder(address) / "at-work"
+    root = _own_work_folder(address) / "at-work"
     for lock in root.glob("*.lock"):
         _remove_if_free(lock)
     return root

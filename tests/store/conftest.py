@@ -12,7 +12,7 @@ import store_server
 
 from recon.data.protocols import parse_protocols
 from recon.runs import RunConfig, execute
-from recon.worker_pool import Event, Finished, Reported
+from tests.runs.conftest import in_this_process, silent
 
 PROTOCOLS = "identity,occlude:right,blur:2"
 
@@ -34,20 +34,6 @@ def memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     store.clear()
     yield "memory://bucket/run"
     store.clear()
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """No progress."""
-
-
-def in_this_process(tasks: Any, prepare: Any, argument: Any, *, jobs: int, threads: int) -> Iterator[Event]:
-    """What worker processes do, without them."""
-    work = prepare(argument)
-    for task in tasks:
-        reports: list[Any] = []
-        work(task, reports.append)
-        yield from (Reported(task, content) for content in reports)
-        yield Finished(task)
 
 
 @pytest.fixture

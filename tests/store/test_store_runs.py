@@ -23,7 +23,8 @@ from recon.errors import UsageError
 from recon.runs import ResultKey, RunConfig, RunFolder, Summary, execute
 from recon.store import made_in
 from recon.worker_pool import current_cluster
-from tests.store.conftest import PROTOCOLS, in_this_process, silent
+from tests.runs.conftest import in_this_process, silent
+from tests.store.conftest import PROTOCOLS
 
 ADDRESS = f"s3://{BUCKET}/lab/run"
 PREFIX = "lab/run"
