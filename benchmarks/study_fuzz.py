@@ -37,7 +37,7 @@ from schemathesis import Case, GenerationMode
 from sqlalchemy import Engine, select
 
 # Makes the checkout the first place to look for packages.
-from study_server import SCREEN, database, make_study
+from study_load import SCREEN, database, make_study
 
 KEY = bytes(range(32))
 SECRETS = ("deep-linear", "deep-nearest", "visio", "person", "meso", "study.yaml", "sqlite", "postgresql", "Traceback")
