@@ -31,9 +31,8 @@ TARGET_GIGABYTES = 2.0
 
 @dataclass(frozen=True)
 class Measured:
-    """One build: people, wall and CPU seconds, peak memory of all its processes in GB (NaN where it is not known)."""
+    """One command: wall and CPU seconds, peak memory of all its processes in GB (NaN where it is not known)."""
 
-    people: int
     wall: float
     cpu: float
     gigabytes: float
@@ -60,15 +59,15 @@ def proportional_bytes(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
-def measure(arguments: list[str], people: int) -> Measured:
-    """Runs ``mesoface dataset build`` with ``arguments`` and samples its memory once a second."""
+def measure(arguments: list[str], every: float = 1.0) -> Measured:
+    """Runs ``mesoface`` with ``arguments`` and samples its memory ``every`` so many seconds."""
     peak, done = [0], threading.Event()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "mesoface", "dataset", "build", "-q", *arguments])
+    process = subprocess.Popen([sys.executable, "-m", "mesoface", *arguments])
 
     def watch() -> None:
-        while not done.wait(1.0):
+        while not done.wait(every):
             peak[0] = max(peak[0], sum(proportional_bytes(pid) for pid in descendants(process.pid)))
 
     sampler = threading.Thread(target=watch, daemon=True)
@@ -78,25 +77,25 @@ def measure(arguments: list[str], people: int) -> Measured:
     done.set()
     sampler.join()
     if code not in {0, 5}:
-        sys.exit(f"mesoface dataset build ended with code {code}")
+        sys.exit(f"mesoface {' '.join(arguments)} ended with code {code}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Measured(people, wall, cpu, peak[0] / 1e9 if peak[0] else float("nan"))
+    return Measured(wall, cpu, peak[0] / 1e9 if peak[0] else float("nan"))
 
 
-def report(rows: list[Measured], jobs: int) -> None:
+def report(rows: dict[int, Measured], jobs: int) -> None:
     """Prints the table and the straight line through it."""
     print(f"\n{jobs} jobs, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
     print(f"{'people':>7}{'wall, s':>10}{'CPU, s':>10}{'wall/person':>13}{'CPU/person':>12}{'memory, GB':>12}")
-    for row in rows:
+    for count, row in rows.items():
         print(
-            f"{row.people:7d}{row.wall:10.1f}{row.cpu:10.1f}{row.wall / row.people:13.2f}{row.cpu / row.people:12.2f}"
+            f"{count:7d}{row.wall:10.1f}{row.cpu:10.1f}{row.wall / count:13.2f}{row.cpu / count:12.2f}"
             f"{row.gigabytes:12.2f}"
         )
     print(f"{'target':>7}{'':20}{TARGET_SECONDS:13.2f}{'':12}{TARGET_GIGABYTES:12.2f}")
     if len(rows) > 1:
-        people = np.array([row.people for row in rows], float)
-        for name, values in (("wall", [row.wall for row in rows]), ("CPU", [row.cpu for row in rows])):
+        people = np.array(list(rows), float)
+        for name, values in (("wall", [row.wall for row in rows.values()]), ("CPU", [r.cpu for r in rows.values()])):
             slope, fixed = np.polyfit(people, values, 1)
             off = np.abs(np.polyval([slope, fixed], people) - values) / values
             print(f"{name}: {slope:.2f} s a further person, {fixed:.1f} s fixed; off the line {off.max():.0%} at most")
@@ -109,12 +108,13 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
-    rows = []
+    rows = {}
     for count in sorted(int(part) for part in options.counts.split(",")):
         with tempfile.TemporaryDirectory() as scratch:
             given = ["--data", options.data, "--size", str(options.size), "--jobs", str(options.jobs)]
-            rows.append(measure([*given, "--limit", str(count), "--out", f"{scratch}/data-set"], count))
-        print(f"{count} people: {rows[-1].wall:.1f} s", flush=True)
+            into = ["--limit", str(count), "--out", f"{scratch}/data-set"]
+            rows[count] = measure(["dataset", "build", "-q", *given, *into])
+        print(f"{count} people: {rows[count].wall:.1f} s", flush=True)
     report(rows, options.jobs)
 
 
