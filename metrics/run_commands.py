@@ -34,7 +34,8 @@ MOST_NOTES = 8
     "--data",
     required=True,
     metavar="NAME=PATH",
-    help="Test set: folder=PATH, london=PATH, chicago=PATH, light-stage=PATH, synthetic=COUNT:SEED:MODEL, demo.",
+    help="Test set: folder=PATH, london=PATH, chicago=PATH, light-stage=PATH, synthetic=COUNT:SEED:MODEL, demo; "
+    "a PATH may be s3://BUCKET/PREFIX.",
 )
 @click.option("--methods", default=DEFAULT_METHODS, show_default=True, help="Methods, comma-separated.")
 @click.option("--protocols", default="identity", show_default=True,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from recon.data.subject import GroundTruth, Licence, Photograph, Subject, TestSet
 from recon.registry import Registry
+from recon.store.address import is_address
 
 __all__ = ["DATASETS", "GroundTruth", "Licence", "Photograph", "Subject", "TestSet", "load_test_set"]
 
@@ -34,11 +35,20 @@ DATASETS: Registry[Adapter] = Registry(
 def load_test_set(specification: str) -> TestSet:
     """The test set that ``NAME=PATH`` or ``NAME`` names, for example ``london=faces/london`` or ``demo``.
 
+    In place of a path there may be an address of a store, ``folder=s3://BUCKET/PREFIX``: all of it is brought.
+
     Raises:
         UsageError: unknown name (the message offers the nearest), or a path that is needed or not taken.
+        StorageError: the store cannot be reached.
         InputError: the folder cannot be used.
         AssetError: no path was given and the set is not on this machine.
     """
     name, separator, path = specification.strip().partition("=")
     adapter = DATASETS.get(name.strip())
+    if is_address(path.strip()):
+        from recon.store.opening import spoken
+        from recon.store.places import whole_copy
+
+        with spoken():
+            return adapter(whole_copy(path.strip()))
     return adapter(Path(path.strip()).expanduser() if separator and path.strip() else None)

@@ -7,7 +7,7 @@ home, and may be deleted while nothing works on them::
 
     <key of the address>/<host>/copy/<name>             of commands: records and numbers, no finished pictures
     <key of the address>/<host>/at-work/<token>/<name>  of one process; emptied after every task, removed when it ends
-    <key of the address>/whole/<version>/<name>         a texture database, read by all processes
+    <key of the address>/whole/<version>/<name>         a texture database or data set, read by all processes
 
 Machines may share the disk: locks need not hold between them, for what is locked is one host's, or the same for all.
 """
@@ -26,13 +26,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from recon.errors import DatabaseError
-from recon.storage import make_folder
+from recon.errors import DatabaseError, UsageError
+from recon.progress import progress_bar
+from recon.storage import make_folder, write_text
 from recon.store.address import checked_address
 from recon.store.copies import WorkingCopy
-from recon.store.objects import Store
+from recon.store.objects import Store, Stored
 
 VARIABLE = "MESOFACE_WORK"
+_INDEX = "database.json"
 
 _open: dict[Path, WorkingCopy] = {}
 _whole: dict[Path, str] = {}
@@ -117,7 +119,7 @@ def _remove_if_free(path: Path) -> None:
 
 
 def whole_database(address: str) -> Path:
-    """The folder of a texture database that was brought from a store, once for all processes of this machine.
+    """The folder of a texture database that was brought from a store, see :func:`whole_copy`.
 
     What is computed from it and kept (``derived/``) stays on this machine.
 
@@ -125,28 +127,53 @@ def whole_database(address: str) -> Path:
         DatabaseError: no finished database lies there.
         UsageError, StorageError: the store cannot be read.
     """
+    folder = whole_copy(address)
+    if not (folder / _INDEX).is_file():
+        raise DatabaseError(
+            f"'{said(folder)}' is not a finished texture database (no {_INDEX}): build it with 'mesoface database "
+            f"build --out {said(folder)}'."
+        )
+    return folder
+
+
+def whole_copy(address: str) -> Path:
+    """A folder with all that lies at an address, brought once for all processes of this machine, and only read.
+
+    Of a texture database its entries and their index are brought. What has changed in the store since lies in another
+    folder: nobody's files change while they are read.
+
+    Raises:
+        UsageError, StorageError: nothing is there, or the store cannot be read.
+    """
     address = checked_address(address)
     for folder, known in _whole.items():
         if known == address:
             return folder
     store = Store.of(address)
-    index = store.read("database.json")
-    if index is None:
-        raise DatabaseError(
-            f"'{address}' is not a finished texture database (no database.json): build it with 'mesoface database "
-            f"build --out {address}'."
-        )
-    version = hashlib.sha256(index).hexdigest()[:16]
+    listed = {name: one for name, one in sorted(store.listed().items()) if not name.startswith(".")}
+    if not listed:
+        raise UsageError(f"'{address}' holds nothing: look for a typing error.")
+    if _INDEX in listed:
+        listed = {name: one for name, one in listed.items() if name.startswith("entries/") or name == _INDEX}
+    version = hashlib.sha256(repr(list(listed.items())).encode()).hexdigest()[:16]
     root = make_folder(work_folder(address) / "whole")
-    folder = root / version / store.name
+    folder, complete = root / version / store.name, root / f"{version}.complete"
     with FileLock(root / f"{version}.lock"):  # others wait for the one that brings it
-        if not (folder / "database.json").is_file():
-            listed = store.listed()
-            entries = {name: one for name, one in listed.items() if name.startswith("entries/")}
-            store.bring(entries, folder)
-            store.bring({"database.json": listed["database.json"]}, folder)
+        if not complete.is_file():
+            with progress_bar(f"bringing {address}", of_bytes=True) as progress:
+                store.bring({name: one for name, one in listed.items() if not _lies_in(folder, name, one)}, folder,
+                            progress)  # fmt: skip
+            write_text(complete, f"{address}\n")
     _whole[folder] = address
     return folder
+
+
+def _lies_in(folder: Path, name: str, stored: Stored) -> bool:
+    try:
+        state = (folder / name).stat()
+    except OSError:
+        return False
+    return (state.st_size, state.st_mtime_ns) == (stored.size, stored.modified)
 
 
 def owner_of(path: Path) -> tuple[WorkingCopy, str] | None:
@@ -192,7 +219,7 @@ def said(path: Path | str) -> str:
 
 
 def departure(path: Path) -> tuple[str, str, bool] | None:
-    """What travels in place of a path in a working copy: address, name, and whether it is a whole database."""
+    """What travels in place of a path in a working copy: address, name, and whether all of it is brought."""
     path = path.absolute()
     for folder, address in _whole.items():
         if path.is_relative_to(folder):
@@ -202,5 +229,5 @@ def departure(path: Path) -> tuple[str, str, bool] | None:
 
 
 def arrival(address: str, name: str, whole: bool) -> Path:
-    """What :func:`departure` gave, as a path of this process's own copy; a database is brought if it is not here."""
-    return (whole_database(address) if whole else own_copy(address).folder) / name
+    """What :func:`departure` gave, as a path of this process's own copy; what is whole is brought if it is not here."""
+    return (whole_copy(address) if whole else own_copy(address).folder) / name

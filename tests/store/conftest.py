@@ -21,6 +21,7 @@ PROTOCOLS = "identity,occlude:right,blur:2"
 def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """A client of the store; working copies lie in this test's folder."""
     monkeypatch.setenv("MESOFACE_WORK", str(tmp_path / "work"))
+    monkeypatch.setattr("recon.store.places._whole", {})
     yield from store_server.served(monkeypatch, str(tmp_path / "absent"))
 
 
@@ -32,6 +33,7 @@ def memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     monkeypatch.setenv("MESOFACE_WORK", str(tmp_path / "work"))
     store = fsspec.filesystem("memory").store
     store.clear()
+    monkeypatch.setattr("recon.store.places._whole", {})
     yield "memory://bucket/run"
     store.clear()
 

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import run_fakes
 
-from recon.errors import DatabaseError, StorageError, UsageError
+from recon.data import load_test_set
+from recon.errors import DatabaseError, InputError, StorageError, UsageError
 from recon.parcel import pack, unpack
 from recon.runs.folder import complete_record
-from recon.store import brought, brought_here, made_in, modified, said
+from recon.store import brought, brought_here, made_in, modified, objects, said
 from recon.store.claim import CLAIM, Claim, claimed
 from recon.store.copies import WorkingCopy, rank
 from recon.store.objects import Store
@@ -292,10 +294,15 @@ def test_who_lost_the_claim_sends_nothing_more_and_leaves_the_other_alone(store:
 
 def test_a_database_is_brought_once_and_anew_when_it_changed(memory: str, order: list[str]) -> None:
     store = Store.of(memory)
+    with pytest.raises(UsageError, match=rf"'{memory}' holds nothing: look for a typing error"):
+        whole_database(memory)
+    store.write("build.json", b"begun")
     with pytest.raises(DatabaseError, match=rf"'{memory}' is not a finished .* --out {memory}"):
         whole_database(memory)
+    forget_whole()
     for name in ("entries/a.npy", "entries/a.masks.npy", "derived/x.npy", "database.json"):
         store.write(name, name.encode())
+    store.write(".mesoface.claim", b"{}")
     folder = whole_database(memory)
     assert {path.name for path in folder.rglob("*") if path.is_file()} == {"a.npy", "a.masks.npy", "database.json"}
     assert whole_database(f"{memory}/") == folder and said(folder / "entries") == f"{memory}/entries"
@@ -303,7 +310,50 @@ def test_a_database_is_brought_once_and_anew_when_it_changed(memory: str, order:
     receiver = unpack(pack(folder))
     assert receiver == folder
     store.write("database.json", b"another build")
+    forget_whole()
+    assert whole_database(memory) != folder and folder.is_dir(), "the old one may still be read by others"
+
+
+def test_a_data_set_is_brought_whole_and_goes_on_where_it_broke_off(
+    memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = run_fakes.write_people(tmp_path / "people", "ab")
+    store = Store.of("memory://bucket/people")
+    with pytest.raises(UsageError, match=r"'memory://bucket/people' holds nothing"):
+        load_test_set("folder=memory://bucket/people")
+    store.send(["a.png", "b.png"], people)
+    put = objects._put_in_place
+
+    def breaking(path: Path, target: Path, *rest: Any) -> None:
+        if target.name == "b.png":
+            raise StorageError("the network is gone")
+        put(path, target, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("recon.store.objects._put_in_place", breaking)
+        with pytest.raises(StorageError):
+            load_test_set("folder=memory://bucket/people")
+    asked: list[str] = []
+    bring = Store.bring
+    monkeypatch.setattr(Store, "bring", lambda self, wanted, *rest: (asked.extend(wanted), bring(self, wanted, *rest)))
+    test_set = load_test_set("folder=memory://bucket/people/")
+    assert asked == ["b.png"]
+    assert [subject.photograph.read_bytes() for subject in test_set.subjects] == [
+        (people / name).read_bytes() for name in ("a.png", "b.png")
+    ]
+    assert b"memory://bucket/people" in pack(test_set.subjects) and str(tmp_path).encode() not in pack(
+        test_set.subjects
+    )
+    assert unpack(pack(test_set.subjects)) == test_set.subjects
+    forget_whole()
+    store.remove(["a.png", "b.png"])
+    store.write("notes.txt", b"no photograph")
+    with pytest.raises(InputError, match="the folder 'memory://bucket/people' holds no usable photograph"):
+        load_test_set("folder=memory://bucket/people")
+
+
+def forget_whole() -> None:
+    """As in another process."""
     from recon.store import places
 
     places._whole.clear()
-    assert whole_database(memory) != folder and folder.is_dir(), "the old one may still be read by others"
