@@ -281,7 +281,7 @@ def print_ramp(console: Console, made: Path, options: argparse.Namespace) -> boo
     table = Table(title=title, title_justify="left")
     for column in ("raters", "answers/s", "p50 ms", "p99 ms", "5xx", "server", "PostgreSQL", "load generator"):
         table.add_column(column, justify="right")
-    enough, still = 0.0, True
+    held = most = 0.0
     for number, (begun, ended) in enumerate(zip(came.marks, came.marks[1:], strict=False)):
         counted = came.ledger.counted(begun, ended)
         spent = came.spent[number + 1].since(came.spent[number])
@@ -293,11 +293,15 @@ def print_ramp(console: Console, made: Path, options: argparse.Namespace) -> boo
             str(failed(counted)), f"{spent.server / seconds:.0%}",
             f"{(spent.backends + spent.postgresql) / seconds:.0%}", f"{spent.raters / seconds:.0%}",
         )  # fmt: skip
-        still = still and p99 < GOAL_MS and not failed(counted)
-        enough = raters if still else enough
+        if p99 < GOAL_MS and not failed(counted):
+            held = raters
+        most = max(most, len(milliseconds(counted, "answer")) / seconds)
     console.print(table)
     kept = "nothing lost, all in balance" if came.kept.well else "NOT WELL"
-    console.print(f"measured: {enough:.0f} raters a core with p99 under {GOAL_MS:g} ms; {kept}\n")
+    console.print(
+        f"measured: p99 under {GOAL_MS:g} ms with up to {held:.0f} raters; at most {most:.0f} answers a second, "
+        f"those of {most * options.think:.0f} raters; {kept}\n"
+    )
     return came.kept.well
 
 
