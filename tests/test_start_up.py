@@ -102,7 +102,7 @@ def home(tmp_path: Path) -> Path:
         ("run --data folder=x --methods pca --protocols nonsense --out run", 2, "unknown protocol", NETWORKS),
         ("run --data folder=x --methods pca --scheduler nonsense --out run", 2, "give local:N", (*PAGES, *NETWORKS)),
         ("database build --data folder=absent --out base", 4, "dlib-landmarks", (*PAGES, *NETWORKS)),
-        ("study check absent.yaml", 3, "does not exist", ("scipy", "pandas", *PAGES, *NETWORKS)),
+        ("study check absent.yaml", 3, "does not exist", ("scipy", "pandas", "sqlalchemy", *PAGES, *NETWORKS)),
         ("study status absent", 3, "study database upgrade", ("scipy.stats", "pandas", *PAGES, *NETWORKS)),
         ("study report absent", 3, "study database upgrade", ("scipy.stats", *PAGES, *NETWORKS)),
         ("assets list", 0, "vgg16-hed", ("scipy", "PIL", "pandas", *NETWORKS)),

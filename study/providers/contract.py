@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
-
-from sqlalchemy import Engine
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from recon.errors import UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 PostingState = Literal["draft", "open", "paused", "closed"]
 SubmissionState = Literal["started", "submitted", "approved", "rejected", "returned", "timed-out", "screened-out"]
