@@ -299,8 +299,8 @@ def print_ramp(console: Console, made: Path, options: argparse.Namespace) -> boo
     console.print(table)
     kept = "nothing lost, all in balance" if came.kept.well else "NOT WELL"
     console.print(
-        f"measured: {held:.0f} were the most raters with p99 under {GOAL_MS:g} ms; at most {most:.0f} answers a second, "
-        f"those of {most * options.think:.0f} raters; {kept}\n"
+        f"measured: {held:.0f} were the most raters with p99 under {GOAL_MS:g} ms; at most {most:.0f} answers a "
+        f"second, those of {most * options.think:.0f} raters; {kept}\n"
     )
     return came.kept.well
 
