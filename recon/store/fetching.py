@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.errors import UsageError
+from recon.runs.lock import locked
 from recon.storage import make_folder, read_json, write_json
 from recon.store.copies import rank
 from recon.store.objects import Progress, Store, Stored
@@ -46,16 +47,17 @@ def fetch_store(address: str, folder: Path, progress: Progress) -> Fetched:
     if not any(mark in listed for mark in (RUN, *DATABASE)):
         raise UsageError(f"'{store.address}' is no run and no database: it has no {RUN} and no {DATABASE[0]}.")
     _check_folder(folder, store.address)
-    lacking = {name: one for name, one in listed.items() if not _is_here(folder / name, one)}
-    _drop_outdated(folder, listed)
-    size = sum(one.size for one in lacking.values())
-    before = 0
-    for step in sorted({rank(name) for name in lacking}):
-        some = {name: one for name, one in lacking.items() if rank(name) == step}
-        store.bring(some, folder, partial(_further, progress, before, size))
-        before += sum(one.size for one in some.values())
-    write_json(folder / NOTE, {"from": store.address, "state": _state(folder)})
-    return Fetched(len(lacking), len(listed) - len(lacking), size)
+    with locked(folder / ".fetched.lock", f"'{folder}'"):
+        lacking = {name: one for name, one in listed.items() if not _is_here(folder / name, one)}
+        _drop_outdated(folder, listed)
+        size = sum(one.size for one in lacking.values())
+        before = 0
+        for step in sorted({rank(name) for name in lacking}):
+            some = {name: one for name, one in lacking.items() if rank(name) == step}
+            store.bring(some, folder, partial(_further, progress, before, size))
+            before += sum(one.size for one in some.values())
+        write_json(folder / NOTE, {"from": store.address, "state": _state(folder)})
+        return Fetched(len(lacking), len(listed) - len(lacking), size)
 
 
 def _further(progress: Progress, before: int, size: int, done: int, _total: int | None) -> None:

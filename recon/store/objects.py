@@ -10,6 +10,7 @@ import datetime
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,8 @@ Progress = Callable[[int, int | None], None]
 
 TOGETHER = 128
 """Objects of one transfer, of which the driver moves :data:`recon.store.s3.AT_ONCE` at the same time."""
+_INCOMING = ".incoming-"
+_ABANDONED = 3600.0
 _TIMES = ("LastModified", "mtime", "updated", "last_modified", "modified", "created")
 _PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 """Drivers of fsspec that are not ours to bring along."""
@@ -171,9 +174,9 @@ class Store:
         """
         system, _ = self._driver
         total, done = sum(one.size for one in wanted.values()), 0
-        make_folder(folder)
+        _remove_abandoned(make_folder(folder))
         for some in _parts(list(wanted)):
-            incoming = make_folder(folder / f".incoming-{secrets.token_hex(6)}")
+            incoming = make_folder(folder / f"{_INCOMING}{secrets.token_hex(6)}")
             try:
                 here = [incoming / str(number) for number in range(len(some))]
                 with store_failures(self.address, "read"):
@@ -186,6 +189,13 @@ class Store:
             done += sum(wanted[name].size for name in some)
             if progress is not None:
                 progress(done, total)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """What programs that were killed were bringing; what is younger may be another machine's."""
+    for left in folder.glob(f"{_INCOMING}*"):
+        if time.time() - left.stat().st_mtime > _ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _put_in_place(path: Path, target: Path, stored: Stored, said: str) -> None:

@@ -93,10 +93,16 @@ def test_measuring_gives_the_table_of_a_folder(
     names = sorted(path.relative_to(plain.path).as_posix() for path in plain.path.rglob("*") if path.is_file())
     Store.of(ADDRESS).send([name for name in names if not name.endswith("result.json")], plain.path)
     Store.of(ADDRESS).send([name for name in names if name.endswith("result.json")], plain.path)
+    monkeypatch.setattr("recon.store.exchange.SEND_EVERY", 0.0)
+    sent: list[str] = []
+    send = Store.send
+    monkeypatch.setattr(Store, "send", lambda self, names, folder: (sent.extend(names), send(self, names, folder)))
     options = ("--metrics", "psnr,detail,skin-tone-groups", "--device", "cpu", "--jobs", "1")
     assert mesoface("metrics", plain.path, *options)[0] == 0
     code, printed = mesoface("metrics", ADDRESS, *options)
     assert code == 0 and f"{ADDRESS}/metrics.parquet: " in printed
+    parts = [number for number, name in enumerate(sent) if name.startswith(".metrics/part-")]
+    assert len(parts) > 1 and parts[-1] < sent.index("metrics.parquet"), "rows were not safe before the table was"
     found = objects(s3, PREFIX)
     assert found["metrics.parquet"] == plain.metrics.read_bytes()
     kept = {name for name in found if name.startswith("descriptors/")}

@@ -12,7 +12,7 @@ import pytest
 from store_server import BUCKET, contents
 
 from recon.errors import StorageError, UsageError
-from recon.store.fetching import NOTE, Fetched, fetch_store
+from recon.store.fetching import Fetched, fetch_store
 from recon.store.objects import Store
 
 ADDRESS = f"s3://{BUCKET}/lab/run"
@@ -40,7 +40,7 @@ def filled(s3: Any) -> Any:
 
 def files(folder: Path) -> dict[str, bytes]:
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    return {name: content for name, content in found.items() if name != NOTE}
+    return {name: content for name, content in found.items() if not name.startswith(".fetched")}
 
 
 def visible() -> dict[str, bytes]:
@@ -54,7 +54,7 @@ def test_all_is_brought_once(filled: Any, tmp_path: Path) -> None:
     assert fetch_store(ADDRESS, folder, lambda *one: moved.append(one)) == Fetched(6, 0, size)
     assert files(folder) == visible()
     assert moved[-1] == (size, size)
-    before = {path: path.stat().st_ino for path in folder.rglob("*") if path.name != NOTE}
+    before = {path: path.stat().st_ino for path in folder.rglob("*") if not path.name.startswith(".fetched")}
     assert fetch_store(ADDRESS + "/", folder, nothing) == Fetched(0, 6, 0)
     assert {path: path.stat().st_ino for path in before} == before, "what was there was brought again"
 
@@ -75,9 +75,11 @@ def test_a_fetch_that_broke_off_continues(filled: Any, tmp_path: Path, monkeypat
             fetch_store(ADDRESS, folder, nothing)
     assert not any(name.endswith(".json") for name in brought), "a record came before the files that it vouches for"
     assert set(files(folder)) == set(brought) and len(brought) == 3
+    (folder / ".incoming-killed").mkdir()  # what a killed program leaves behind
+    os.utime(folder / ".incoming-killed", (0, 0))
     assert not (folder / "run.json").exists(), "half a run passes for one"
     assert fetch_store(ADDRESS, folder, nothing).kept == 3
-    assert files(folder) == visible()
+    assert files(folder) == visible() and not (folder / ".incoming-killed").exists()
 
 
 def test_what_changed_in_the_store_is_brought_anew(filled: Any, tmp_path: Path) -> None:
