@@ -156,7 +156,7 @@ class Bench:
             for stage, spent in found.once.items():
                 rows.setdefault(stage, []).append([spent])
             self.console.print(f"measured {method} at {point}", style="dim")
-        return {"rows": rows, "peaks": peaks}
+        return {"rows": rows, "peaks": peaks, "clock": "processor" if self.options.clock == "cpu" else "wall"}
 
 
 def enlarged(base: TextureDatabase, folder: Path, people: int) -> None:
@@ -239,8 +239,8 @@ def read_correlations(database: TextureDatabase) -> int:
 
 def report(bench: Bench, title: str, sizes: Mapping[str, float], found: Mapping[str, Any]) -> None:
     """One part's table: seconds at each point, exponents, and the peak memory."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("seconds of the processor" if bench.options.clock == "cpu" else "seconds, median")
+    table = Table(title=f"{title}, seconds of the {found['clock']}", title_justify="left")
+    table.add_column("median")
     for heading in (*sizes, "exponent", "last step", "goal"):
         table.add_column(heading, justify="right")
     measures = list(sizes.values())
@@ -326,7 +326,8 @@ def subjects(bench: Bench, method: str) -> None:
                 peaks.append(max(each.gigabytes for each in took))
                 bench.console.print(f"measured {count} subjects", style="dim")
     sizes = {f"{count}": float(count) for count in asked.subjects}
-    report(bench, f"mesoface run, {method}, against subjects, {asked.size}²", sizes, {"rows": rows, "peaks": peaks})
+    report(bench, f"mesoface run, {method}, against subjects, {asked.size}²", sizes,
+           {"rows": rows, "peaks": peaks, "clock": "wall and of the processor"})  # fmt: skip
 
 
 PARTS = {part.__name__: part for part in (resolution, people, iterations, subjects)}
