@@ -4,4 +4,11 @@ This room finds assets, reads test sets and photographs, fits a face model, infe
 the methods, renders it, and keeps what was made in a run folder. It knows nothing of the rooms that judge its work.
 """
 
+import os
+
+# Threads of PyTorch wait for each other hundreds of times a second. By default they spin meanwhile, and whatever else
+# has one of the processors then makes a synthesis ten times as slow; put to sleep, they cost nothing measurable. OpenMP
+# reads this when it is loaded, so it is said before anything here can load it; what the user says goes first.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 __version__ = "0.1.0"

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from recon.colour import linear_to_srgb, srgb_to_linear
 from recon.data.subject import Photograph
@@ -36,6 +35,7 @@ from recon.texture.face_correlations import LEAST_SIDE, FaceCorrelations
 from recon.texture.features import load_extractor, resolve_extractor
 from recon.texture.gaussian import filtering_on
 from recon.texture.masked import feather
+from recon.texture.pyramid import carried, reduce_by
 from recon.texture.synthesis import CorrelationTarget, minimise
 
 _COMBINE: dict[str, Callable[[Sequence[Term]], Combination]] = {
@@ -148,12 +148,9 @@ def synthesise(
     image: torch.Tensor | None = None
     losses = []
     for scale, steps in zip((2, 1), chosen["iterations"], strict=True):
-        content = begin = (
-            start if scale == 1 else functional.avg_pool2d(start, scale, ceil_mode=True, count_include_pad=False)
-        )
+        content = begin = reduce_by(start, scale)
         if image is not None:
-            change = image - functional.avg_pool2d(begin, 2, ceil_mode=True, count_include_pad=False)
-            begin = begin + functional.interpolate(change, size=begin.shape[-2:], mode="bilinear", align_corners=False)
+            begin = carried(image, begin)
         image, run = minimise(begin, objective(content, weights, faces, chosen["alpha"], scale), steps)
         losses.append([round(run.first, 6), round(run.last, 6)])
     assert image is not None
@@ -176,15 +173,14 @@ def objective(
         sizes = [features[tap].square().mean().clamp_min(1e-9) for tap in faces.content_taps]
         contents = [features[tap] for tap in faces.content_taps]
     sides = torch.from_numpy(faces.sides).float()[None]
-    if scale > 1:
-        sides = functional.avg_pool2d(sides, scale, ceil_mode=True, count_include_pad=False)
-    cells = image_cells(faces.correlation_layers, sides[0] >= 0.5, [features[t] for t in faces.correlation_taps])
+    correlated = [features[tap] for tap in faces.correlation_taps]
+    cells = image_cells(faces.correlation_layers, reduce_by(sides, scale)[0] >= 0.5, correlated)
     targets = []
-    for number, stored in enumerate(faces.correlations(scale)):
-        wanted = np.einsum("n,nscd->scd", weights, stored.astype(np.float32)) * faces.unit(scale)[number]
-        cell = cells[number].to(device)
-        share = cell.areas / cell.areas.sum()
-        targets.append(CorrelationTarget(cell, torch.from_numpy(wanted.astype(np.float32)).to(device), share))
+    for part, wanted in zip(cells, faces.combined(weights, scale), strict=True):
+        cell = part.to(device)
+        # On the smallest maps no texel of a deep layer lies inside the skin: such a layer says nothing.
+        share = cell.areas / cell.areas.sum().clamp_min(1e-12)
+        targets.append(CorrelationTarget(cell, torch.from_numpy(wanted).to(device), share))
 
     def loss(current: torch.Tensor) -> torch.Tensor:
         maps = extractor(current)

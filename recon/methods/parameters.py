@@ -13,7 +13,7 @@ def settings(method: str, defaults: Mapping[str, Any], given: Mapping[str, Any])
     """``defaults`` with the ``given`` values, each converted to the type of its default.
 
     Raises:
-        UsageError: a name the method does not have, or a value that is not of its type.
+        UsageError: a name the method does not have, or a value that is not of its type, or not of its length.
     """
     merged = dict(defaults)
     for name, value in given.items():
@@ -29,7 +29,13 @@ def _convert(method: str, name: str, value: Any, default: Any) -> Any:
     try:
         if isinstance(default, tuple):
             parts = value.split("/") if isinstance(value, str) else list(value)
-            return tuple(type(default[0])(part) for part in parts)
+            converted = tuple(type(default[0])(part) for part in parts)
+            if len(converted) != len(default):
+                raise UsageError(
+                    f"method '{method}': '{name}' takes {len(default)} numbers with slashes between them, like "
+                    f"{'/'.join(map(str, default))}; got '{'/'.join(map(str, converted))}'."
+                )
+            return converted
         return type(default)(value)
     except (TypeError, ValueError) as error:
         raise UsageError(f"method '{method}': '{name}' takes a {type(default).__name__}, got '{value}'.") from error

@@ -12,7 +12,6 @@ from functools import cached_property, partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from recon.colour import LUMINANCE, srgb_to_linear
 from recon.texture.bands import band_sigmas, split_bands
@@ -21,6 +20,7 @@ from recon.texture.correlation import LayerCells, cell_correlations, cell_means,
 from recon.texture.database import TextureDatabase
 from recon.texture.features import FeatureExtractor
 from recon.texture.masked import dilate, erode, masked_gaussian
+from recon.texture.pyramid import reduce_by
 from recon.texture.residual import local_deviation, split_detail
 
 # Window of local standard deviations, texels at 512².
@@ -308,11 +308,6 @@ def scaled_features(
         reduced = reduce_by(torch.from_numpy(cells).float()[None], scale)[0] >= 0.5
         features = extractor(image)
     return features, image_cells(extractor.layers, reduced, features)
-
-
-def reduce_by(image: torch.Tensor, scale: int) -> torch.Tensor:
-    """``(B, C, H, W)`` averaged over ``scale`` × ``scale`` texels (ceil)."""
-    return image if scale == 1 else functional.avg_pool2d(image, scale, ceil_mode=True, count_include_pad=False)
 
 
 def whiten(luma: NDArray[np.float32], mask: NDArray[np.bool_], domain: Domain) -> NDArray[np.float32]:

@@ -8,12 +8,12 @@ from functools import cached_property, partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from recon.texture.completion import face_masks
 from recon.texture.correlation import LayerCells, cell_correlations, erode_for, image_cells
 from recon.texture.database import TextureDatabase
 from recon.texture.features import CORRELATION_LAYERS, SYNTHESIS_LAYERS, FeatureExtractor, Layer
+from recon.texture.pyramid import reduce_by
 
 # A side of the face of which less than this share is seen says nothing about its texture.
 LEAST_SIDE = 0.3
@@ -78,9 +78,7 @@ class FaceCorrelations:
         """Correlated feature maps of an ``(H, W, 3)`` sRGB-encoded crop and the ``sides`` at each layer."""
         image = torch.from_numpy(np.ascontiguousarray(texture.transpose(2, 0, 1)))[None]
         area = torch.from_numpy(sides).float()[None]
-        if scale > 1:
-            image = functional.avg_pool2d(image, scale, ceil_mode=True, count_include_pad=False)
-            area = functional.avg_pool2d(area, scale, ceil_mode=True, count_include_pad=False)
+        image, area = reduce_by(image, scale), reduce_by(area, scale)
         device = next(iter(self.extractor.state_dict().values())).device
         # What is compared with other people's, and kept, is measured in full float32 on every device.
         with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
@@ -108,6 +106,15 @@ class FaceCorrelations:
         return [
             self.database.derived(f"{stem}-{layer.name}", partial(make, number))
             for number, layer in enumerate(self.correlation_layers)
+        ]
+
+    def combined(self, weights: NDArray[np.float64], scale: int) -> list[NDArray[np.float32]]:
+        """Per correlated layer ``(2, C, C)``: the sum of everybody's correlations times their weights ``(N,)``."""
+        meant = np.flatnonzero(weights)  # convex weights leave most people out
+        share = weights[meant].astype(np.float32)
+        return [
+            np.tensordot(share, stored[meant].astype(np.float32), axes=1) * unit
+            for stored, unit in zip(self.correlations(scale), self.unit(scale), strict=True)
         ]
 
     def unit(self, scale: int) -> NDArray[np.float32]:

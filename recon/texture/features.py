@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from recon import assets
 from recon.errors import AssetError, UsageError
+from recon.texture.bank_convolution import bank_responses
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,7 @@ class FilterBank(FeatureExtractor):
         for level in range(self.levels):
             if level:
                 image = functional.avg_pool2d(image, 2, ceil_mode=True, count_include_pad=False)
-            responses = [
-                functional.conv2d(image, getattr(self, f"bank{size}"), padding=size // 2) for size in self.sizes
-            ]
+            responses = [bank_responses(image, getattr(self, f"bank{size}")) for size in self.sizes]
             maps.append(functional.relu(torch.cat(responses, dim=1)))
         return maps
 

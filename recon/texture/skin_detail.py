@@ -27,12 +27,12 @@ from recon.texture.detail_database import (
     band_log_energy,
     context_vector,
     detail_deviation,
-    reduce_by,
     scaled_features,
 )
 from recon.texture.detail_prior import Prediction, predict_deviation
 from recon.texture.features import FeatureExtractor
 from recon.texture.masked import erode, masked_gaussian
+from recon.texture.pyramid import carried, reduce_by
 from recon.texture.residual import Residual
 from recon.texture.synthesis import CorrelationTarget, correlation_loss, minimise
 
@@ -234,9 +234,7 @@ def synthesise_detail(
     for scale, steps in zip(SCALES, iterations, strict=True):
         begin = reduce_by(full, scale)
         if image is not None:
-            # Only what the coarser level changed is carried over: the start keeps its own fine detail.
-            change = image - reduce_by(begin, 2)
-            begin = begin + functional.interpolate(change, size=begin.shape[-2:], mode="bilinear", align_corners=False)
+            begin = carried(image, begin)
         inside = (reduce_by(torch.from_numpy(domain.skin).float()[None, None], scale) >= 0.5).float().to(device)
         targets = _targets(matched, details, extractor, own, scale, device)
         anchor = _soften(begin)
