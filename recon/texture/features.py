@@ -99,7 +99,7 @@ class FilterBank(FeatureExtractor):
             if level:
                 image = functional.avg_pool2d(image, 2, ceil_mode=True, count_include_pad=False)
             responses = [bank_responses(image, getattr(self, f"bank{size}")) for size in self.sizes]
-            maps.append(functional.relu(torch.cat(responses, dim=1)))
+            maps.append(functional.relu(torch.cat(responses, dim=1), inplace=True))
         return maps
 
 
