@@ -6,9 +6,11 @@ the methods, renders it, and keeps what was made in a run folder. It knows nothi
 
 import os
 
-# Threads of PyTorch wait for each other hundreds of times a second. By default they spin meanwhile, and whatever else
-# has one of the processors then makes a synthesis ten times as slow; put to sleep, they cost nothing measurable. OpenMP
-# reads this when it is loaded, so it is said before anything here can load it; what the user says goes first.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads of PyTorch wait for each other hundreds of times a second. By default they spin for a millisecond and more, and
+# whatever else has one of the processors then makes a synthesis two to ten times as slow; asleep at once, they are half
+# again as slow on an idle machine. Ten microseconds are the middle. OpenMP reads this when it is loaded, so it is said
+# before anything here can load it; what the user says goes first.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 __version__ = "0.1.0"

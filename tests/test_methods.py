@@ -354,7 +354,7 @@ def test_settings_are_converted_and_checked() -> None:
         settings("meso", defaults, {"content": "much"})
     with pytest.raises(UsageError, match=r"'iterations' takes a tuple"):
         settings("meso", defaults, {"iterations": "4/x/2"})
-    with pytest.raises(UsageError, match=r"'iterations' takes 3 numbers .* like 40/30/15; got '40/12'"):
+    with pytest.raises(UsageError, match=r"'iterations' takes 3 numbers, like \(40, 30, 15\); got \(40, 12\)"):
         settings("meso", defaults, {"iterations": "40/12"})
 
 

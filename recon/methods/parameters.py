@@ -32,8 +32,7 @@ def _convert(method: str, name: str, value: Any, default: Any) -> Any:
             converted = tuple(type(default[0])(part) for part in parts)
             if len(converted) != len(default):
                 raise UsageError(
-                    f"method '{method}': '{name}' takes {len(default)} numbers with slashes between them, like "
-                    f"{'/'.join(map(str, default))}; got '{'/'.join(map(str, converted))}'."
+                    f"method '{method}': '{name}' takes {len(default)} numbers, like {default}; got {converted}."
                 )
             return converted
         return type(default)(value)
