@@ -8,8 +8,8 @@ import os
 
 # Threads of PyTorch wait for each other hundreds of times a second. By default they spin for a millisecond and more,
 # and whatever else has one of the processors then makes a synthesis up to ten times as slow; asleep at once, they are
-# half again as slow on an idle machine. Some ten microseconds are the middle. OpenMP reads this when it is loaded, so it
-# is said before anything here can load it; what the user says goes first.
+# half again as slow on an idle machine. Some ten microseconds are the middle. OpenMP reads this when it is loaded: it
+# is said before anything here can load it, and what the user says goes first.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
