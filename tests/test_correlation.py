@@ -11,7 +11,7 @@ import torch
 from texture_toy import face, toy_database
 from torch import Tensor
 
-from recon.texture.correlation import cell_correlations, cell_means, erode_for, image_cells, layer_cells
+from recon.texture.correlation import LayerCells, cell_correlations, cell_means, erode_for, image_cells, layer_cells
 from recon.texture.database import open_database
 from recon.texture.face_correlations import FaceCorrelations
 from recon.texture.features import FilterBank, Layer
@@ -184,3 +184,25 @@ def test_faces_are_measured_by_cudnn_in_full_float32(tmp_path: Path, monkeypatch
     monkeypatch.setattr(FilterBank, "forward", watched)
     faces.measure(faces.database.textures[3][faces.box].astype(np.float32), faces.sides, scale=1)
     assert told == [(True, False)] and torch.backends.cudnn.allow_tf32
+
+
+def test_gradient_is_that_of_the_written_out_formula() -> None:
+    draw = torch.Generator().manual_seed(7)
+    features = torch.randn(5, 18, 22, generator=draw, dtype=torch.float64, requires_grad=True)
+    areas = torch.zeros(3, 18, 22, dtype=torch.bool)
+    areas[0, 2:11, 3:12] = True
+    areas[2, 8:16, 9:20] = True  # overlaps the first; the second is empty
+    found = layer_cells(areas, Layer("whole", 1, 0.0), (18, 22))
+    cells = LayerCells(found.texels, found.weights.double(), found.counts, found.areas.double())
+    mean = torch.randn(5, generator=draw, dtype=torch.float64)
+    outer = torch.randn(3, 5, 5, generator=draw, dtype=torch.float64)
+
+    plain = []
+    for area in areas:
+        shifted = features[:, area] - mean[:, None]
+        plain.append(shifted @ shifted.T / max(int(area.sum()), 1))
+    (expected,) = torch.autograd.grad((torch.stack(plain) * outer).sum(), features)
+    (gradient,) = torch.autograd.grad((cell_correlations(features, cells, mean) * outer).sum(), features)
+
+    torch.testing.assert_close(cell_correlations(features, cells, mean), torch.stack(plain))
+    torch.testing.assert_close(gradient, expected)
