@@ -11,6 +11,7 @@ import torch
 from texture_toy import face, toy_database
 from torch import Tensor
 
+from recon.methods.deep import objective
 from recon.texture.correlation import LayerCells, cell_correlations, cell_means, erode_for, image_cells, layer_cells
 from recon.texture.database import open_database
 from recon.texture.face_correlations import FaceCorrelations
@@ -206,3 +207,17 @@ def test_gradient_is_that_of_the_written_out_formula() -> None:
 
     torch.testing.assert_close(cell_correlations(features, cells, mean), torch.stack(plain))
     torch.testing.assert_close(gradient, expected)
+
+
+def test_a_layer_without_texels_inside_the_skin_says_nothing(tmp_path: Path) -> None:
+    faces = FaceCorrelations(toy_database(tmp_path, size=64), FilterBank(channels=3, filters=4))
+    weights = np.full(len(faces.database), 1.0 / len(faces.database))
+    faces.combined(weights, 1)
+    lonely = np.zeros_like(faces.sides)
+    lonely[:, ::4, ::4] = True  # no 2 × 2 texels of the second level are half covered
+    faces.sides = lonely
+    image = torch.full((1, 3, *faces.skin.shape), 0.5)
+
+    loss = objective(image, weights, faces, 2000.0, 1)
+
+    assert torch.isfinite(loss(image + 0.1))
