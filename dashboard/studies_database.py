@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import streamlit as st
@@ -20,7 +19,7 @@ from dashboard.settings import current
 from dashboard.trouble import told
 from dashboard.wording import plain
 from recon.errors import StudyDatabaseError
-from study.engine import default_url, is_known, open_database, schema_version, upgrade
+from study.engine import default_url, is_known, is_there, open_database, schema_version, upgrade
 
 State = Literal["ready", "absent", "empty", "older", "later", "away"]
 
@@ -60,7 +59,7 @@ def engine() -> Engine:
     """The engine, made once; nothing is asked of the database yet.
 
     Raises:
-        StudyDatabaseError, StorageError: as of :func:`study.engine.open_database`.
+        StudyDatabaseError: as of :func:`study.engine.open_database`.
     """
     url = _url()
     if url not in _engines:
@@ -73,7 +72,7 @@ def condition() -> Condition:
     url = _url()
     known = _believed.get(url)
     if known is None or time.monotonic() > known[0]:
-        found = _condition(url)
+        found = _condition()
         known = _believed[url] = (time.monotonic() + _BELIEVED.get(found.state, 2.0), found)
     return known[1]
 
@@ -140,10 +139,10 @@ def _impatient(url: str) -> str:
     return parsed.render_as_string(hide_password=False)
 
 
-def _condition(url: str) -> Condition:
-    if _is_absent(url):
-        return Condition("absent", f"There is no study database yet: '{address()}' does not exist.")
+def _condition() -> Condition:
     try:
+        if not is_there(engine()):
+            return Condition("absent", f"There is no study database yet: '{address()}' does not exist.")
         present, newest = schema_version(engine())
     except StudyDatabaseError as error:
         return Condition("away", _capital(str(error)).replace(f"?connect_timeout={_CONNECT_SECONDS}", ""))
@@ -157,14 +156,6 @@ def _condition(url: str) -> Condition:
     if is_known(present):
         return Condition("older", f"{said} Bring it up to date, here or with 'mesoface study database upgrade'.")
     return Condition("later", f"{said} It was made by a later mesoface: install that one.")
-
-
-def _is_absent(url: str) -> bool:
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        return False
-    return parsed.get_backend_name() == "sqlite" and bool(parsed.database) and not Path(str(parsed.database)).exists()
 
 
 def _capital(text: str) -> str:

@@ -31,7 +31,11 @@ class InOrder(click.Group):
 
 @click.group(cls=InOrder)
 def study() -> None:
-    """Ask people: lay out a study, host it, watch it, pay, and analyse what they said."""
+    """Ask people: lay out a study, host it, watch it, pay, and analyse what they said.
+
+    'launch', 'simulate' and 'import-batch' make the study database where there is none; other commands that need one
+    end with exit code 3.
+    """
 
 
 @study.command("example")

@@ -51,7 +51,7 @@ def default_url() -> str:
 
 
 def open_database(url: str | None = None) -> Engine:
-    """An engine for ``url``; nothing is created but the folder of a SQLite file.
+    """An engine for ``url``; nothing is created: :func:`upgrade` makes the file of SQLite, and no other call does.
 
     Args:
         url: of SQLAlchemy, for example ``sqlite:///studies.sqlite`` or ``postgresql+psycopg://user@host/name``; None
@@ -59,10 +59,7 @@ def open_database(url: str | None = None) -> Engine:
 
     Raises:
         StudyDatabaseError: a URL that names no database, or a driver that is not installed.
-        StorageError: the folder cannot be made.
     """
-    from recon.storage import make_folder
-
     text = url or default_url()
     try:
         address = make_url(text)
@@ -71,7 +68,6 @@ def open_database(url: str | None = None) -> Engine:
         if address.get_backend_name() == "sqlite":
             if not address.database or address.database == ":memory:":
                 raise StudyDatabaseError(f"'{text}' keeps nothing: name a file, for example sqlite:///studies.sqlite.")
-            make_folder(Path(address.database).absolute().parent)
             return _sqlite(address)
         if address.get_backend_name() == "postgresql" and "connect_timeout" not in address.query:
             address = address.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
@@ -94,6 +90,11 @@ def _sqlite(address: URL) -> Engine:
         address, connect_args={"timeout": BUSY_MILLISECONDS / 1000}, max_overflow=40, pool_timeout=POOL_SECONDS
     )
 
+    @event.listens_for(engine, "do_connect")
+    def only_what_is_there(*_: Any) -> None:
+        if not is_there(engine):  # SQLite would make an empty file for whoever only looks
+            raise StudyDatabaseError(_absence(engine))
+
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver begins nothing by itself: the listener below does
@@ -108,6 +109,25 @@ def _sqlite(address: URL) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def is_there(engine: Engine) -> bool:
+    """False where the database is a file of SQLite that does not exist; of others only a connection can tell."""
+    file = _file(engine)
+    return file is None or file.exists()
+
+
+def _file(engine: Engine) -> Path | None:
+    """The file of SQLite's; None for PostgreSQL, and for SQLite's own URIs, which say themselves what may be made."""
+    url = engine.url
+    return Path(str(url.database)) if url.get_backend_name() == "sqlite" and "uri" not in url.query else None
+
+
+def _absence(engine: Engine) -> str:
+    return (
+        f"there is no study database at '{engine.url.render_as_string(hide_password=True)}': 'mesoface study launch' "
+        f"makes one with its first study, '{_upgrade_command(engine)}' an empty one; or name another with --db."
+    )
 
 
 @contextmanager
@@ -169,9 +189,19 @@ def migrations_folder() -> Path:
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the schema up to ``revision``, with the data in it; nothing to do where it is there.
 
+    Makes the file of SQLite, and its folder, where there is none.
+
     Raises:
         StudyDatabaseError: the database cannot be reached, or is of a later version of mesoface.
+        StorageError: the file cannot be made.
     """
+    from recon.storage import make_folder, storage_errors
+
+    file = _file(engine)
+    if file is not None and not file.exists():
+        make_folder(file.absolute().parent)
+        with storage_errors(file):
+            file.touch(0o644)  # as SQLite makes its files
     _migrate(engine, "upgrade", revision)
 
 
@@ -199,10 +229,12 @@ def _migrate(engine: Engine, direction: str, revision: str) -> None:
 
 
 def schema_version(engine: Engine) -> tuple[str | None, str | None]:
-    """Revision that the database is at (None: no tables), and the newest that this mesoface knows."""
+    """Revision that the database is at (None: no tables, or no file), and the newest that this mesoface knows."""
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
+    if not is_there(engine):
+        return None, ScriptDirectory.from_config(_configuration()).get_current_head()
     with _typed(engine), engine.execution_options(**{_READING: True}).connect() as connection:
         present = MigrationContext.configure(connection).get_current_revision()
         return present, ScriptDirectory.from_config(_configuration(connection)).get_current_head()
@@ -223,8 +255,10 @@ def require_schema(engine: Engine) -> None:
     """Nothing where the schema is the one that this mesoface works with.
 
     Raises:
-        StudyDatabaseError: it is not; the message says what to do.
+        StudyDatabaseError: it is not, or there is no database; the message says what to do.
     """
+    if not is_there(engine):
+        raise StudyDatabaseError(_absence(engine))
     present, newest = schema_version(engine)
     if present != newest:
         name = engine.url.render_as_string(hide_password=True)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sqlalchemy import CheckConstraint, Engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from study_rows import add_assignment, add_response, add_study
 
-from recon.errors import StudyDatabaseError
+from recon.errors import StorageError, StudyDatabaseError
 from study.database import Base, ParticipantRow, QaDecisionRow, ResponseRow, StudyRow, TrialRow, now
 from study.engine import (
     downgrade,
@@ -103,6 +104,36 @@ def test_without_tables_the_message_says_what_to_do(empty_url: str) -> None:
     # psycopg calls a missing table a programming error, which a defect of ours would be too: checked beforehand.
     with pytest.raises(StudyDatabaseError, match="upgrade"):
         require_schema(engine)
+    engine.dispose()
+
+
+def test_a_file_that_is_not_there_is_made_by_an_upgrade_alone(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "studies.sqlite"
+    engine = open_database(f"sqlite:///{file}")
+    assert schema_version(engine)[0] is None
+    tries: list[Callable[[], object]] = [
+        lambda: require_schema(engine), lambda: filled(engine), lambda: downgrade(engine, "base"),
+    ]  # fmt: skip
+    for attempt in tries:
+        with pytest.raises(StudyDatabaseError, match=f"there is no study database at 'sqlite:///{file}'"):
+            attempt()
+    assert not file.parent.exists()
+    upgrade(engine)
+    require_schema(engine)
+    engine.dispose()
+
+
+def test_a_place_where_no_file_can_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    engine = open_database(f"sqlite:///{tmp_path / 'taken' / 'studies.sqlite'}")
+    with pytest.raises(StorageError, match="taken"):
+        upgrade(engine)
+
+
+def test_an_address_in_the_manner_of_sqlite_is_left_to_sqlite(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///file:{tmp_path / 'studies.sqlite'}?mode=rwc&uri=true")
+    upgrade(engine)
+    require_schema(engine)
     engine.dispose()
 
 

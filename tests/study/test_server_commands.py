@@ -139,6 +139,7 @@ serve(Serving({str(folder)!r}, {url!r}), "127.0.0.1", {taken.getsockname()[1]}, 
         assert ended.returncode != 0 and "cannot be had: another server may be there" in ended.stderr
     with pytest.raises(StudyDatabaseError, match="study database upgrade"):
         prepare(Serving(str(folder), f"sqlite:///{tmp_path / 'new.sqlite'}"))
+    assert not (tmp_path / "new.sqlite").exists()
     (folder / "stimuli.json").unlink()
     with pytest.raises(InputError, match="make the stimuli"):
         prepare(Serving(str(folder), url))

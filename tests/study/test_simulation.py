@@ -320,4 +320,4 @@ def test_a_server_that_cannot_start_is_said_so(tmp_path: Path, capfd: pytest.Cap
         hosting.hosted(asked, tmp_path, f"sqlite:///{tmp_path / 'empty.sqlite'}"),
     ):
         pytest.fail("a server without tables answered")
-    assert "has no tables yet" in capfd.readouterr().err
+    assert "there is no study database" in capfd.readouterr().err

@@ -281,6 +281,22 @@ def test_the_preview_serves_the_pages_and_leaves_nothing(tmp_path: Path) -> None
         requests.get(address, timeout=5)
 
 
+@pytest.mark.parametrize("arguments", [
+    "status", "status none", "pause none", "resume none", "close none", "review none", "review none --decide",
+    "review none --set 1 pay=no use=no --reason fast", "pay none", "bonus none 1 50 --reason good", "follow none",
+    "ask-return none 1 --reason late", "settle 0123 --paid", "report none", "database check",
+    "database downgrade base --yes", "database erase-contacts --all",
+])  # fmt: skip
+def test_without_a_database_the_way_to_begin_is_said_and_none_is_made(
+    command: Command, tmp_path: Path, arguments: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.sqlite'}"
+    code, out, err = command(*arguments.split(), "--db", url)
+    assert (code, out, list(tmp_path.iterdir())) == (EXIT_INPUT, "", [])
+    assert err.startswith(f"mesoface: there is no study database at '{url}': ") and err.count("\n") == 1
+    assert "mesoface study launch" in err and f"mesoface study database upgrade --db {url}" in err
+
+
 def test_a_preview_needs_pictures(command: Command, tmp_path: Path) -> None:
     changed(tmp_path, "single_image", lambda content: None)
     code, _, err = command("check", tmp_path, "--simulations", "0", "--preview")
