@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from recon.data.subject import Licence, Subject, TestSet
-from recon.errors import AssetError, UsageError
+from recon.errors import AssetError, InputError, UsageError
 from recon.runs import Summary
 from recon.runs.config import choose_subjects, parse_settings
 
@@ -57,11 +58,31 @@ def test_wrong_settings_are_refused(setting: str, message: str) -> None:
         parse_settings([setting], DEFAULTS)
 
 
-def test_a_name_that_no_subject_could_use_is_refused_at_once(run: Run, tmp_path: Path) -> None:
-    for wrong in ({"renderer": "gbufer"}, {"features": "vgg99"}, {"device": "tpu9"}):
-        with pytest.raises(UsageError):
-            run(**wrong)
-    assert not (tmp_path / "run" / "run.json").exists()
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"renderer": "gbufer"},
+        {"features": "vgg99"},
+        {"device": "tpu9"},
+        {"device": "cuda"},
+        {"data": "folder=absent"},
+        {"data": "londen=absent"},
+        {"subjects": ("nobody",)},
+        {"database": "absent"},
+        {"database": "synthetic=2"},
+        {"methods": "needy"},
+    ],
+    ids=str,
+)
+def test_what_no_subject_could_use_is_refused_at_once_and_leaves_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises((UsageError, InputError)):
+        run(**wrong)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_renderer_whose_package_is_missing_fails_once(
@@ -73,4 +94,4 @@ def test_a_renderer_whose_package_is_missing_fails_once(
     blender_version.cache_clear()
     with pytest.raises(AssetError, match="no-python', which is no file"):
         run(renderer="cycles")
-    assert not (tmp_path / "run" / "run.json").exists()
+    assert not (tmp_path / "run").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -111,6 +112,42 @@ def test_the_lock_names_its_holder_while_it_is_held(tmp_path: Path) -> None:
     with locked(tmp_path / "x.lock", "x"):
         assert (tmp_path / "x.pid").read_text() == str(os.getpid())
     assert not (tmp_path / "x.pid").exists()
+
+
+def test_a_lock_that_nothing_was_made_under_leaves_nothing(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(UsageError, match="refused"), locked(tmp_path / "runs" / "new" / ".run.lock", "x"):
+            raise UsageError("refused")
+        assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    with locked(tmp_path / "mine" / "new" / ".run.lock", "x"):
+        pass
+    with locked(tmp_path / "mine" / ".run.lock", "x"):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]  # it was there before
+
+
+def test_a_lock_stays_beside_what_was_made(tmp_path: Path) -> None:
+    with locked(tmp_path / "runs" / "new" / ".run.lock", "x"):
+        (tmp_path / "runs" / "new" / "run.json").write_text("{}")
+    assert sorted(path.name for path in (tmp_path / "runs" / "new").iterdir()) == [".run.lock", "run.json"]
+
+
+def test_who_waited_for_a_lock_file_that_was_taken_away_holds_nothing(tmp_path: Path) -> None:
+    """Opened while the holder had it, locked when the holder had let it go: two would work on one run."""
+    path, locks = tmp_path / "new" / ".run.lock", []
+    real = fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        if not locks:
+            locks.append(descriptor)
+            path.unlink()  # between the opening of the file and its locking
+        real(descriptor, operation)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fcntl, "flock", late)
+        with pytest.raises(UsageError, match="being worked on"), locked(path, "x"):
+            raise AssertionError("entered")
 
 
 def test_a_worker_has_its_share_of_threads_but_one_for_small_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
