@@ -52,11 +52,6 @@ class Budget:
     currency: str
     unsettled: tuple[str, ...]
 
-    @property
-    def left_cents(self) -> int:
-        """What may still be committed."""
-        return self.cap_cents - self.committed_cents
-
 
 def request_token(study: StudyRow, *parts: str) -> str:
     """64 hexadecimal digits that name one request to a marketplace, the same whenever it is made again.

@@ -127,11 +127,6 @@ class Cost:
     amount_cents: int
     fee_cents: int
 
-    @property
-    def total_cents(self) -> int:
-        """Both together."""
-        return self.amount_cents + self.fee_cents
-
 
 @dataclass(frozen=True)
 class Bonus:

@@ -18,8 +18,8 @@ from study_rows import add_study
 
 from recon.errors import InputError, OutcomeUnknownError, ProviderError, UsageError
 from study import ledger
-from study.database import Base, HitRow, StudyRow
-from study.engine import open_database, transaction
+from study.database import HitRow, StudyRow
+from study.engine import open_database, transaction, upgrade
 from study.providers import PROVIDERS, launching, paying
 from study.providers.contract import Bonus, ProviderSettings
 from study.providers.fees import FEES
@@ -64,7 +64,7 @@ def test_hits_are_small_where_that_is_cheaper(fake: FakeMTurk) -> None:
     assert [part.places for part in cheap] == [9, 9, 7]
     assert len({part.token for part in cheap}) == 3 and all(len(part.token) == 64 for part in cheap)
     assert cheap == provider.parts(posting(places=25, reward_cents=100))
-    assert sum(provider.cost(part).total_cents for part in cheap) == 25 * 120
+    assert sum(cost.amount_cents + cost.fee_cents for cost in map(provider.cost, cheap)) == 25 * 120
     # At two cents the least fee is the same either way, so one HIT does.
     assert provider.parts(posting(places=25, reward_cents=2)) == (posting(places=25, reward_cents=2),)
 
@@ -158,7 +158,7 @@ def test_another_currency_and_paid_screening_are_refused(fake: FakeMTurk) -> Non
 
 def test_places_of_rejected_workers_are_offered_again_out_of_their_money(tmp_path: Path) -> None:
     engine = open_database(f"sqlite:///{tmp_path / 'studies.sqlite'}")
-    Base.metadata.create_all(engine)
+    upgrade(engine)
     offer = posting(places=3, reward_cents=100)
     with transaction(engine) as session:
         add_study(session, provider="mturk", cap_cents=360)  # three places with fees, and not a cent more

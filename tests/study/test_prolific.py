@@ -14,7 +14,7 @@ from provider_stages import REASON, posting
 
 from recon.errors import InputError, OutcomeUnknownError, ProviderError, UsageError
 from study.providers import PROVIDERS
-from study.providers.contract import Bonus, Posting, ProviderSettings
+from study.providers.contract import Bonus, Cost, Posting, ProviderSettings
 from study.providers.http import ATTEMPTS, JsonClient
 from study.providers.prolific import ProlificProvider, entry_url, study_body
 from study.providers.prolific_webhook import read_message, sign
@@ -147,7 +147,7 @@ def test_paying_a_bonus_is_sent_once_whatever_happens(fake: FakeProlific, failur
     number = fake.arrive(study.provider_id, "P1")
     bonus = Bonus("b" * 64, study.provider_id, number, "P1", 425, "Thanks.")
     prepared = provider.prepare_bonus(bonus)
-    assert prepared.cost.total_cents == 595  # 4.25 and 40 %
+    assert prepared.cost == Cost(425, 170)  # 40 %
     fake.failures.append(failure)
     with pytest.raises(OutcomeUnknownError):
         provider.pay_bonus(bonus, prepared.reference)

@@ -140,7 +140,7 @@ def test_what_nobody_knows_is_shown_and_settled(engine: Engine) -> None:
     assert _typed(engine, provider_commands.settle, "aaaaaaaa", "--not-paid") == "aaaaaaaaaaaa: failed\n"
     with transaction(engine) as session:
         found = ledger.budget(session, session.scalars(select(StudyRow)).one())
-    assert (found.left_cents, found.unsettled) == (1000, ())
+    assert (found.committed_cents, found.unsettled) == (0, ())
 
 
 @pytest.fixture

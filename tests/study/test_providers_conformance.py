@@ -139,7 +139,7 @@ def test_excluding_may_be_repeated(stage: Stage) -> None:
 def test_cost_is_what_the_marketplace_can_charge(stage: Stage) -> None:
     provider = stage.open(True)
     parts = provider.parts(posting(places=25, reward_cents=33))
-    promised = sum(provider.cost(part).total_cents for part in parts)
+    promised = sum(cost.amount_cents + cost.fee_cents for cost in map(provider.cost, parts))
     for part in parts:
         provider.publish(part)
     assert sum(part.places for part in parts) == 25
