@@ -111,30 +111,40 @@ def _fibres(azimuth: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArra
 def eye_texture(radius_metres: float, colours: EyeColours = EyeColours(), size: int = 1024) -> Float:
     """``(size, size, 3)`` float32 linear albedo of an eyeball in the coordinates of :func:`eye_texcoord`."""
     grid = (np.arange(size) + 0.5) / size - 0.5
-    x, y = np.meshgrid(grid, -grid)
-    arc = 2 * np.pi * np.hypot(x, y) * radius_metres  # metres along the eyeball from the pupil's centre
-    azimuth = np.arctan2(y, x)
-    r = arc / IRIS_RADIUS
+    arc_of_unit = 2 * np.pi * radius_metres  # metres along the eyeball a unit of the map
+    arc = arc_of_unit * np.hypot(grid, -grid[:, None])  # from the pupil's centre
+    pixel = arc_of_unit / size
+    soft_limbus = max(0.0005, 1.5 * pixel)
 
+    # The white is never white: pinker and darker towards the corners, where conjunctiva and vessels thicken.
+    away = _ramp(arc, IRIS_RADIUS, 2.6 * IRIS_RADIUS)[..., None]
+    texture = np.asarray(colours.sclera) * (1 - away * np.array([0.12, 0.34, 0.38]))
+
+    # The iris, whose fibres are costly, fills a fortieth of the map.
+    reach = np.flatnonzero(arc_of_unit * np.abs(grid) <= IRIS_RADIUS + 0.6 * soft_limbus)
+    if len(reach):
+        inside = slice(reach[0], reach[-1] + 1)
+        x, y = np.meshgrid(grid[inside], -grid[inside])
+        outside = _ramp(arc[inside, inside], IRIS_RADIUS - soft_limbus, IRIS_RADIUS + 0.6 * soft_limbus)[..., None]
+        inner = _iris(arc[inside, inside], np.arctan2(y, x), colours, soft=max(0.00018, 1.5 * pixel))
+        texture[inside, inside] = inner * (1 - outside) + texture[inside, inside] * outside
+    result = texture.astype(np.float32)
+    result.setflags(write=False)
+    return result
+
+
+def _iris(
+    arc: NDArray[np.float64], azimuth: NDArray[np.float64], colours: EyeColours, soft: float
+) -> NDArray[np.float64]:
+    """``(H, W, 3)`` iris with its pupil, whose edge is ``soft`` metres wide; ``arc`` in metres from its centre."""
+    r = arc / IRIS_RADIUS
     fibres = _fibres(azimuth, r)
     stroma = 1.0 + 0.30 * fibres * _ramp(r, 0.30, 0.55)
     stroma += 0.55 * np.exp(-(((r - 0.50 - 0.02 * fibres) / 0.09) ** 2))  # collarette
     stroma *= 1 - 0.75 * _ramp(r, 0.68, 0.90)  # limbal ring
     iris = np.asarray(colours.iris) * np.clip(stroma, 0.2, None)[..., None]
-
-    # The white is never white: pinker and darker towards the corners, where conjunctiva and vessels thicken.
-    away = _ramp(arc, IRIS_RADIUS, 2.6 * IRIS_RADIUS)[..., None]
-    sclera = np.asarray(colours.sclera) * (1 - away * np.array([0.12, 0.34, 0.38]))
-
-    pixel = 2 * np.pi * radius_metres / size
-    soft_limbus = max(0.0005, 1.5 * pixel)
-    soft_pupil = max(0.00018, 1.5 * pixel)
-    outside = _ramp(arc, IRIS_RADIUS - soft_limbus, IRIS_RADIUS + 0.6 * soft_limbus)[..., None]
-    open_iris = _ramp(arc, PUPIL_RADIUS - soft_pupil, PUPIL_RADIUS + soft_pupil)[..., None]
-    inner = np.asarray(colours.pupil) * (1 - open_iris) + iris * open_iris
-    texture = (inner * (1 - outside) + sclera * outside).astype(np.float32)
-    texture.setflags(write=False)
-    return texture
+    open_iris = _ramp(arc, PUPIL_RADIUS - soft, PUPIL_RADIUS + soft)[..., None]
+    return np.asarray(np.asarray(colours.pupil) * (1 - open_iris) + iris * open_iris)
 
 
 LASH_BANDS = 16
