@@ -279,6 +279,22 @@ def test_derived_arrays_are_computed_once_for_one_set_of_people(database: Textur
     assert calls == ["1.0", "3.0"]
 
 
+def test_components_are_computed_once_for_a_set_of_people(
+    database: TextureDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    textures = np.asarray(database.textures, np.float32)
+    pca, albedo = fit_pca(textures), vertex_albedo_model(face(), database.textures)
+    assert np.array_equal(database.pca.basis, pca.basis) and np.array_equal(database.albedo_model.mean, albedo.mean)
+    monkeypatch.setattr("recon.texture.database.fit_pca", None)
+    monkeypatch.setattr("recon.texture.database.vertex_albedo_model", None)
+    reopened = open_database(database.folder, face())
+    assert np.array_equal(reopened.pca.mean, pca.mean) and np.array_equal(reopened.pca.basis, pca.basis)
+    assert np.array_equal(reopened.albedo_model.mean, albedo.mean)
+    assert np.array_equal(reopened.albedo_model.basis, albedo.basis)
+    with pytest.raises(TypeError):
+        _ = reopened.without(["ben"]).pca
+
+
 def test_the_left_out_person_leaves_no_trace(database: TextureDatabase, tmp_path: Path) -> None:
     """Statistics without a person equal those of a database that never held him."""
     part = database.without(["ben"])

@@ -236,13 +236,25 @@ class TextureDatabase:
 
     @cached_property
     def pca(self) -> TexturePCA:
-        """Principal components of the complete textures."""
-        return fit_pca(np.asarray(self.textures, dtype=np.float32))
+        """Principal components of the complete textures (memory-mapped)."""
+
+        def make() -> NDArray[np.float32]:
+            made = fit_pca(np.asarray(self.textures, dtype=np.float32))
+            return np.concatenate([made.mean[None], made.basis])
+
+        kept = np.asarray(self.derived("pca", make))
+        return TexturePCA(kept[0], kept[1:])
 
     @cached_property
     def albedo_model(self) -> AlbedoModel:
         """Vertex albedo of these people, for the photometric fit."""
-        return vertex_albedo_model(self.model, self.textures)
+
+        def make() -> NDArray[np.float32]:
+            made = vertex_albedo_model(self.model, self.textures)
+            return np.concatenate([made.mean[None], made.basis])
+
+        kept = np.asarray(self.derived("vertex-albedo", make))
+        return AlbedoModel(kept[0], kept[1:])
 
 
 def complete_symmetric(
