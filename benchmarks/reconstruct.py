@@ -318,10 +318,10 @@ def measure_method(job: Job, measured: Measured, name: str, features: str) -> No
 
 def correlate(measured: Measured, name: str, database: TextureDatabase, features: str) -> None:
     """What a method derives from a database once: statistics and correlations of everybody in it."""
-    from recon.texture.features import resolve_extractor
+    from recon.texture.extractor_choice import resolve_extractor
 
     if name == "meso":
-        from recon.methods.meso import detail_database, residual_extractor
+        from recon.methods.meso_inference import detail_database, residual_extractor
         from recon.texture.detail_database import SCALES
 
         details = detail_database(database)
@@ -330,7 +330,7 @@ def correlate(measured: Measured, name: str, database: TextureDatabase, features
         timed(measured, "energies", lambda: (details.deviations, details.blurred_energy()), once=True)
         timed(measured, "correlations", lambda: [details.correlations(extractor, s) for s in SCALES], once=True)
     elif name.startswith("deep"):
-        from recon.methods.deep import face_correlations
+        from recon.methods.deep_inference import face_correlations
 
         faces = face_correlations(database, resolve_extractor(features, learned_first=True))
         timed(measured, "correlations", lambda: [faces.correlations(scale) for scale in (1, 2)], once=True)

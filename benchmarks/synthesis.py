@@ -4,8 +4,8 @@
 
 Both minimise equation 5 with the same weights of the network, the same targets and the same starting texture. The peer
 is one loop at full resolution over the whole texture, masks multiplied in, with ``torch.optim.LBFGS`` as it comes; ours
-is ``recon.methods.deep.synthesise``: the face cut out, first at half resolution. A second peer is the same loop over
-the face as ours cuts it out, which shows what is left of the difference without it. Every image
+is ``recon.methods.deep_inference.synthesise``: the face cut out, first at half resolution. A second peer is the same
+loop over the face as ours cuts it out, which shows what is left of the difference without it. Every image
 is judged by the same function, the objective over the cut-out face, outside of the clock. A peer stops once its loss is
 as low as ours came, or after ``--most`` times our seconds; then the table says "more than". Turn about, the median of
 ``--rounds``.
@@ -30,10 +30,11 @@ from rich.table import Table
 from torch.nn import functional
 
 from recon.face_model import load_face_model
-from recon.methods.deep import Deep, face_correlations, objective, synthesise
+from recon.methods.deep import Deep
+from recon.methods.deep_inference import face_correlations, objective, synthesise
 from recon.texture.database import open_database
+from recon.texture.extractor_choice import resolve_extractor
 from recon.texture.face_correlations import FaceCorrelations
-from recon.texture.features import resolve_extractor
 from recon.worker_pool import limit_torch
 
 GOAL = 3.0

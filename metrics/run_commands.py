@@ -230,10 +230,11 @@ def carry_out(config: RunConfig, quiet: bool, as_json: bool, sheet: Path | None 
     from recon.progress import be_quiet, stages
     from recon.render_commands import draw_views, print_summary
     from recon.runs import execute
+    from recon.worker_pool import workers_kept
 
     if quiet:
         be_quiet()
-    with stages() as progress:
+    with stages() as progress, workers_kept():
         summary = execute(config, progress)
         evaluation = evaluate(summary.folder, progress, jobs=config.jobs, device=config.device)
         # Path tracing may take longer than all else; the numbers are safe by then.

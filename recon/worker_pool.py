@@ -3,6 +3,9 @@
 ``concurrent.futures`` gives up on all work when one worker is killed and cannot say which task was to blame, which is
 what happens when a machine runs out of memory; here the task of a dead worker is reported and a new worker goes on.
 
+Starting a worker takes seconds, most of them for loading PyTorch. Inside :func:`workers_kept` those of one call of
+:func:`work_through` stay for the next, whatever its work is.
+
 The same work may be done by other machines: inside :func:`working_on` a :class:`Cluster` takes the place of the
 processes, and whoever calls :func:`work_through` need not know.
 """
@@ -179,20 +182,37 @@ class _Trouble:
     text: str
 
 
+@dataclass(frozen=True)
+class _Order:
+    """What a worker is to be prepared for."""
+
+    prepare: Prepare
+    argument: Any
+
+
 class _Worker:
     """One process, its pipe, and the task it has."""
 
-    def __init__(self, prepare: Prepare, argument: Any, threads: int) -> None:
+    def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(
-            target=_serve, args=(theirs, prepare, argument, threads), daemon=True, name="mesoface-worker"
+            target=_serve, args=(theirs, threads), daemon=True, name="mesoface-worker"
         )
         with _threads_in_environment(threads):
             self.process.start()
         theirs.close()
+        self.threads = threads
         self.ready = False
         self.task: Any = None
+
+    def prepare(self, order: _Order) -> None:
+        """Says what comes next; the worker says when it is ready."""
+        self.ready = False
+        try:
+            self.connection.send(order)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # it died: whoever waits for it reads the end of the pipe
 
     def give(self, task: Any) -> None:
         self.task = task
@@ -213,6 +233,26 @@ class _Worker:
                 return f"the worker process was killed ({name}), most likely for want of memory: try fewer --jobs"
             return f"the worker process crashed ({name})"
         return f"the worker process ended by itself with code {code}"
+
+
+_kept: ContextVar[list[_Worker] | None] = ContextVar("mesoface_kept_workers", default=None)
+
+
+@contextmanager
+def workers_kept() -> Iterator[None]:
+    """For the time of the block, processes that have no task left wait for the next :func:`work_through`.
+
+    They take it up with as many threads as it asks for; what they hold in memory (models, databases, networks) stays
+    with them. Those that it has no use for are ended when it begins.
+    """
+    workers: list[_Worker] = []
+    token = _kept.set(workers)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+        for worker in workers:
+            worker.stop()
 
 
 def work_through(tasks: Sequence[Any], prepare: Prepare, argument: Any, *, jobs: int, threads: int) -> Iterator[Event]:
@@ -243,17 +283,32 @@ def _sent_out(tasks: Sequence[Any], prepare: Prepare, argument: Any, *, jobs: in
         return
     waiting = list(tasks)[::-1]
     workers: list[_Worker] = []
+    idle = _taken_up(min(jobs, len(waiting)), threads)
     try:
         while waiting or any(worker.task is not None for worker in workers):
             unready = sum(not worker.ready for worker in workers)
             while len(workers) < jobs and len(waiting) > unready:
-                workers.append(_Worker(prepare, argument, threads))
+                workers.append(idle.pop() if idle else _Worker(threads))
+                workers[-1].prepare(_Order(prepare, argument))
                 unready += 1
             for worker in [w for w in workers if w.connection in wait([w.connection for w in workers])]:
                 yield from _attend(worker, workers, waiting)
     finally:
-        for worker in workers:
+        for worker in [*workers, *idle]:
             worker.stop()
+
+
+def _taken_up(most: int, threads: int) -> list[_Worker]:
+    """Workers that were kept and can go on, at most ``most``; the others are ended."""
+    kept = _kept.get()
+    if not kept:
+        return []
+    fit = [worker for worker in kept if worker.threads == threads and worker.process.is_alive()][:most]
+    for worker in kept:
+        if worker not in fit:
+            worker.stop()
+    kept.clear()
+    return fit
 
 
 def _attend(worker: _Worker, workers: list[_Worker], waiting: list[Any]) -> Iterator[Event]:
@@ -280,22 +335,31 @@ def _attend(worker: _Worker, workers: list[_Worker], waiting: list[Any]) -> Iter
         yield message
     if waiting:
         worker.give(waiting.pop())
-    else:
-        workers.remove(worker)
+        return
+    workers.remove(worker)
+    kept = _kept.get()
+    if kept is None:
         worker.stop()
+    else:
+        kept.append(worker)
 
 
-def _serve(connection: Connection, prepare: Prepare, argument: Any, threads: int) -> None:
-    """The worker: prepare once, then one task after the other until the pipe closes."""
+def _serve(connection: Connection, threads: int) -> None:
+    """The worker: prepare for an order, then one task after the other until the next order or the end of the pipe."""
     # Ctrl-C goes to the whole group of processes; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent()
+    work: Work | None = None
     try:
-        work = prepare(argument)
-        limit_torch(threads)
-        connection.send("ready")
         while True:
             task = connection.recv()
+            if isinstance(task, _Order):
+                work = None  # what the order before held need not lie beside what this one loads
+                work = task.prepare(task.argument)
+                limit_torch(threads)
+                connection.send("ready")
+                continue
+            assert work is not None
 
             def report(content: Any, task: Any = task) -> None:
                 connection.send(Reported(task, content))
@@ -318,11 +382,13 @@ def unwritable(error: OSError) -> StorageError:
 
 
 def limit_torch(threads: int) -> None:
-    """Lets PyTorch use so many threads, if this process has loaded it, and keep the memory of its large arrays."""
+    """Lets PyTorch use so many threads, now or once it is loaded, and keep the memory of its large arrays."""
+    keep_large_blocks()
     torch = sys.modules.get("torch")
-    if torch is not None:
+    if torch is None:
+        os.environ.update(_thread_settings(threads))
+    else:
         torch.set_num_threads(threads)
-        keep_large_blocks()
 
 
 def _end_with_parent() -> None:
@@ -338,12 +404,15 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _thread_settings(threads: int) -> dict[str, str]:
+    return {name: "1" if name == _ALWAYS_ONE else str(threads) for name in _THREAD_VARIABLES}
+
+
 @contextmanager
 def _threads_in_environment(threads: int) -> Iterator[None]:
     """Numerical libraries read their thread count from the environment when they load, so it is set for the child."""
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
-    os.environ[_ALWAYS_ONE] = "1"
+    os.environ.update(_thread_settings(threads))
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -218,7 +219,32 @@ class Greedy(Quick):
         return super().reconstruct(photograph, context)
 
 
-METHODS = {method.name: method for method in (Quick, Slow, Failing, Dying, Picky, Needy, Greedy)}
+class Loading(Quick):
+    """Says in which thread it was loaded, and how often."""
+
+    name = "loading"
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+
+    def load(self) -> None:
+        self.loaded.append(threading.current_thread().name)
+
+    def reconstruct(self, photograph: Photograph, context: Context) -> Reconstruction:
+        made = super().reconstruct(photograph, context)
+        return replace(made, record={**made.record, "loaded": [*self.loaded]})
+
+
+class Unloadable(Quick):
+    """Lacks a library."""
+
+    name = "unloadable"
+
+    def load(self) -> None:
+        raise ModuleNotFoundError("No module named 'nothing'")
+
+
+METHODS = {method.name: method for method in (Quick, Slow, Failing, Dying, Picky, Needy, Greedy, Loading, Unloadable)}
 
 
 def install(patch: Callable[[str, Any], None]) -> None:

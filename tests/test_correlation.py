@@ -11,7 +11,7 @@ import torch
 from texture_toy import face, toy_database
 from torch import Tensor
 
-from recon.methods.deep import objective
+from recon.methods.deep_inference import objective
 from recon.texture.correlation import LayerCells, cell_correlations, cell_means, erode_for, image_cells, layer_cells
 from recon.texture.database import open_database
 from recon.texture.face_correlations import FaceCorrelations

@@ -17,6 +17,7 @@ from torchvision.models.vgg import cfgs, make_layers
 from recon import assets
 from recon.errors import AssetError, UsageError
 from recon.texture.correlation import erode_for
+from recon.texture.extractor_choice import resolve_extractor
 from recon.texture.features import (
     CORRELATION_LAYERS,
     RESIDUAL_LAYERS,
@@ -25,7 +26,6 @@ from recon.texture.features import (
     FilterBank,
     VggTrunk,
     load_extractor,
-    resolve_extractor,
 )
 
 TAPS = tuple(sorted(CORRELATION_LAYERS + SYNTHESIS_LAYERS))

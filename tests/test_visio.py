@@ -28,7 +28,7 @@ from recon.colour import srgb_to_linear
 from recon.data.subject import Photograph
 from recon.errors import DatabaseError, UsageError
 from recon.methods import METHODS, Context, Reconstruction
-from recon.methods.visio import library_of
+from recon.methods.visio_inference import library_of
 from recon.texture.bands import band_sigmas, split_bands
 from recon.texture.database import TextureDatabase
 from recon.texture.database_build import database_from_textures

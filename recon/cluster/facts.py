@@ -78,7 +78,7 @@ def facts(needs: Needs) -> dict[str, str]:
     for name in needs.assets:
         found[f"asset {name}"] = _asset(name)
     if needs.features is not None:
-        from recon.texture.features import resolve_extractor
+        from recon.texture.extractor_choice import resolve_extractor
 
         found[f"features {needs.features}"] = resolve_extractor(needs.features, learned_first=True)
     if needs.face_model is not None:

@@ -70,6 +70,9 @@ class Reconstruction:
 class Method(Protocol):
     """A reconstruction method; registered under the entry-point group ``mesoface.methods``.
 
+    A method may have ``load()`` besides: it loads what the work of every subject needs, libraries above all, and is
+    called once, in a thread of its own, while the first photograph is prepared.
+
     Attributes:
         name: registry name.
         needs_database: whether it cannot work without a texture database.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import difflib
 import json
 import os
@@ -183,7 +184,9 @@ def resolve_device(name: str) -> str:
     Raises:
         UsageError: a GPU was asked for and there is none.
     """
-    import torch
+    if name == "cpu" or (name == "auto" and not _gpu_driver_is_here()):
+        return "cpu"
+    import torch  # it takes seconds, so only where there may be a GPU
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -194,6 +197,17 @@ def resolve_device(name: str) -> str:
     if kind == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {name}: torch finds no GPU on this machine; use --device cpu.")
     return name
+
+
+def _gpu_driver_is_here() -> bool:
+    """Whether NVIDIA's or AMD's driver is installed: without one PyTorch has no ``cuda``, and need not be asked."""
+    if Path("/dev/kfd").exists():
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def mesoface_version() -> str:
@@ -236,9 +250,11 @@ def package_versions() -> dict[str, str]:
 
 def hardware(device: str) -> str:
     """What ``device`` is on this machine: the name of a GPU, or the kind of processor."""
+    if not device.startswith("cuda"):
+        return platform.machine()
     import torch
 
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
+    return torch.cuda.get_device_name(device)
 
 
 def made_with(device: str, on: str | None = None) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def _plain(parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def _features(name: str) -> dict[str, str]:
     """The extractor that was asked for, and the trained trunk that ``auto`` stands for on this machine today."""
-    from recon.texture.features import resolve_extractor
+    from recon.texture.extractor_choice import resolve_extractor
 
     return {"asked": name, "trunk": resolve_extractor(name, learned_first=True)}
 

@@ -10,6 +10,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,7 @@ class SubjectWorker:
         if order.database is not None:
             self.database = open_database(order.database, self.model).without(order.tested)
             self.database.require_enough()
+        self._loading: dict[str, Future[None]] | None = None
 
     def __call__(self, task: SubjectTask, report: Report) -> None:
         """Makes what ``task`` lacks; reports an :class:`Outcome` for each result.
@@ -123,6 +125,16 @@ class SubjectWorker:
         Raises:
             StorageError: the disk is full or cannot be written.
         """
+        if self._loading is not None:
+            self._work(task, report)
+            return
+        # What methods load is loaded on a core that preparing the first photograph leaves idle.
+        with ThreadPoolExecutor(1, "mesoface-load") as other:
+            loads = {name: getattr(method, "load", None) for name, method in self.methods.items()}
+            self._loading = {name: other.submit(load) for name, load in loads.items() if load is not None}
+            self._work(task, report)
+
+    def _work(self, task: SubjectTask, report: Report) -> None:
         try:
             subject = replace(task.subject, truth=task.subject.truth_for(self.model, self.order.size))
             photograph = read_photograph(subject.photograph)
@@ -326,7 +338,10 @@ class SubjectWorker:
             truth=subject.truth if key.method == "lightstage" else None,
             parameters=parameters,
         )
+        assert self._loading is not None
         try:
+            if key.method in self._loading:
+                self._loading[key.method].result()  # what could not be loaded is why this result fails
             reason = method.applies(context)
             if reason is not None:
                 return self._set_aside(key, reason)

@@ -22,6 +22,7 @@ from torch.nn import functional
 from recon import assets
 from recon.errors import AssetError, UsageError
 from recon.texture.bank_convolution import bank_responses
+from recon.texture.extractor_choice import EXTRACTORS
 
 
 @dataclass(frozen=True)
@@ -250,23 +251,6 @@ def _load_vgg16_hed(taps: Sequence[str]) -> VggTrunk:
 
 
 _TRUNKS: dict[str, Callable[[Sequence[str]], VggTrunk]] = {"vgg19": _load_vgg19, "vgg16-hed": _load_vgg16_hed}
-EXTRACTORS = ("filter-bank", "vgg16-hed", "vgg19")
-
-
-def resolve_extractor(name: str, learned_first: bool) -> str:
-    """The extractor that ``auto`` means here: the best that is already present; nothing is downloaded.
-
-    Args:
-        name: ``auto`` or a name, which is returned as it is.
-        learned_first: whether the method prefers a trained trunk (``deep``) to the filter bank (``meso``).
-    """
-    if name == "auto":
-        if learned_first:
-            return next((trunk for trunk in ("vgg19", "vgg16-hed") if assets.locate(trunk)), "filter-bank")
-        return "filter-bank"
-    if name not in EXTRACTORS:
-        raise UsageError(f"unknown feature extractor '{name}': choose auto, {', '.join(EXTRACTORS)}.")
-    return name
 
 
 def load_extractor(name: str, channels: int, taps: Sequence[str] = CORRELATION_LAYERS) -> FeatureExtractor:

@@ -88,6 +88,11 @@ def minimise(
     return best, record
 
 
+def load_optimiser() -> None:
+    """Has PyTorch load what it loads with the first optimiser of a process: its compiler, for one to three seconds."""
+    torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])
+
+
 def _evaluation(loss: Callable[[Tensor], Tensor], image: Tensor) -> Callable[[], Tensor]:
     """What yields the loss of ``image`` as it is at the call, and leaves its gradient in ``image.grad``."""
 
