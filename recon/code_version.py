@@ -13,8 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent
-# They say where files come from, what failed, how far work is and what is old, and decide no value.
-_ELSEWHERE = ("assets", "asset_table", "download", "storage", "errors", "progress", "worker_pool", "registry")
+# They say where files and names come from, what failed, how far work is and what is old, and decide no value.
+_ELSEWHERE = ("assets", "asset_table", "download", "storage", "errors", "progress", "worker_pool", "registry",
+              "late_names")  # fmt: skip
 _WITHOUT_WEIGHT = frozenset(f"recon.{name}" for name in (*_ELSEWHERE, "code_version"))
 
 

@@ -7,9 +7,9 @@ under the skin. All return a :class:`View`.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from recon.late_names import late_names
 from recon.registry import Registry
 
 if TYPE_CHECKING:
@@ -35,21 +35,6 @@ RENDERERS: Registry[type[Renderer]] = Registry(
     },
 )
 
-# Where the public names live; imported on first use (PEP 562), because rooms that need rays alone import this package.
-_HOMES = {
-    "compositing": ("composite", "face_alpha", "face_region", "over_background"),
-    "cycles_renderer": ("CyclesRenderer",),
-    "environment": ("standard_studio",),
-    "export": ("write_glb",),
-    "gbuffer": ("GBufferRenderer", "shade_view"),
-    "mitsuba_renderer": ("MitsubaRenderer",),
-    "parts": ("NeutralMaterials",),
-    "scene": ("Scene",),
-    "view": ("Renderer", "View"),
-    "view_sets": ("chosen_views", "studio_camera"),
-    "views": ("region_crop", "render_view", "standard_view"),
-}
-
 __all__ = [
     "RENDERERS",
     "CyclesRenderer",
@@ -73,10 +58,18 @@ __all__ = [
     "write_glb",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first asked for."""
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"recon.rendering.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Rooms that need rays alone import this package.
+_HOMES = {
+    "compositing": ("composite", "face_alpha", "face_region", "over_background"),
+    "cycles_renderer": ("CyclesRenderer",),
+    "environment": ("standard_studio",),
+    "export": ("write_glb",),
+    "gbuffer": ("GBufferRenderer", "shade_view"),
+    "mitsuba_renderer": ("MitsubaRenderer",),
+    "parts": ("NeutralMaterials",),
+    "scene": ("Scene",),
+    "view": ("Renderer", "View"),
+    "view_sets": ("chosen_views", "studio_camera"),
+    "views": ("region_crop", "render_view", "standard_view"),
+}
+__getattr__ = late_names(__name__, _HOMES)

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from recon.late_names import late_names
 
 if TYPE_CHECKING:
     from recon.runs.config import RunConfig
@@ -15,17 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ResultKey", "RunConfig", "RunFolder", "Summary", "execute"]
 
+# Who only reads a run does not wait for what makes one.
 _HOMES = {
-    "ResultKey": "recon.runs.folder",
-    "RunConfig": "recon.runs.config",
-    "RunFolder": "recon.runs.folder",
-    "Summary": "recon.runs.execution",
-    "execute": "recon.runs.execution",
+    "config": ("RunConfig",),
+    "execution": ("Summary", "execute"),
+    "folder": ("ResultKey", "RunFolder"),
 }
-
-
-def __getattr__(name: str) -> Any:
-    """The public names, imported when they are used: who only reads a run does not wait for what makes one."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = late_names(__name__, _HOMES)

@@ -7,8 +7,9 @@ store, files first and the record that vouches for them last.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from recon.late_names import late_names
 
 if TYPE_CHECKING:
     from recon.store.address import Place, is_address
@@ -17,19 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Place", "brought", "brought_here", "is_address", "made_in", "modified", "said"]
 
+# The command line needs no more than what an address is.
 _HOMES = {
-    "Place": "recon.store.address",
-    "brought": "recon.store.opening",
-    "brought_here": "recon.store.places",
-    "is_address": "recon.store.address",
-    "made_in": "recon.store.opening",
-    "modified": "recon.store.places",
-    "said": "recon.store.places",
+    "address": ("Place", "is_address"),
+    "opening": ("brought", "made_in"),
+    "places": ("brought_here", "modified", "said"),
 }
-
-
-def __getattr__(name: str) -> Any:
-    """The public names, imported when they are used: the command line needs no more than what an address is."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = late_names(__name__, _HOMES)

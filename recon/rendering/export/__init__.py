@@ -5,9 +5,9 @@ One format a file. :func:`export_head` writes any of them into a folder, with li
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from recon.late_names import late_names
 from recon.rendering.export.gltf import write_glb
 
 if TYPE_CHECKING:
@@ -16,12 +16,5 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Head", "Provenance", "export_head", "write_glb"]
 
-# Imported on first use (PEP 562): runs write GLB alone.
-_HOMES = {"FORMATS": "head", "Head": "head", "export_head": "head", "Provenance": "provenance"}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first asked for."""
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"recon.rendering.export.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Runs write GLB alone.
+__getattr__ = late_names(__name__, {"head": ("FORMATS", "Head", "export_head"), "provenance": ("Provenance",)})
