@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 PAGES = ("compare", "metrics", "studies", "ratings", "agreement", "runs")
+"""In the order of the menu; each is a module of ``dashboard.screens``, and the first is where a visit begins."""
 
 
 def link(page: str, state: Mapping[str, str | Sequence[str]]) -> str:

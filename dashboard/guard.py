@@ -22,7 +22,7 @@ from dashboard.settings import Door
 from dashboard.visitors import role_by_cookies
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_PAGES = {"/", *(f"/{name}" for name in PAGES)}
+_PATHS = {"/", *(f"/{name}" for name in PAGES)}
 # What strangers need to log in; at a provider, that is done by Streamlit's own page, which shows nothing before.
 _OPEN = ("/login", "/logout", "/frame/")
 _OPEN_FOR_OIDC = ("/static/", "/_stcore/health", "/_stcore/host-config", "/_stcore/stream", "/auth/", "/oauth2callback")
@@ -64,7 +64,7 @@ class Guard:
         if (is_socket or method not in ("GET", "HEAD")) and origin is not None and urlsplit(origin).netloc != host:
             return PlainTextResponse("this request comes from a page of another site.", 403)
         path = connection.url.path
-        if not (path in _PAGES or _is_among(path, _KNOWN)):
+        if not (path in _PATHS or _is_among(path, _KNOWN)):
             return not_found()
         if self.door.is_guarded and not self._is_open(path) and not role_by_cookies(self.door, connection.cookies):
             return self._to_login(path, connection.url.query)
@@ -82,12 +82,12 @@ class Guard:
         return name in LOOPBACK or self.door.host not in LOOPBACK
 
     def _is_open(self, path: str) -> bool:
-        if self.door.oidc and (path in _PAGES or _is_among(path, _OPEN_FOR_OIDC)):
+        if self.door.oidc and (path in _PATHS or _is_among(path, _OPEN_FOR_OIDC)):
             return True
         return _is_among(path, _OPEN)
 
     def _to_login(self, path: str, query: str) -> Response:
-        if self.door.passwords is None or path not in _PAGES:
+        if self.door.passwords is None or path not in _PATHS:
             return PlainTextResponse("log in first.", 401)
         wanted = f"{path}?{query}" if query else path
         return RedirectResponse(f"/login?next={quote(wanted, safe='/')}", 303, headers={"Cache-Control": "no-store"})

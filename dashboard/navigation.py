@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from dashboard.access import role, why_not
+from dashboard.address import PAGES
 from dashboard.choosing import note_page
 from dashboard.document import wordmark
 from dashboard.settings import current
@@ -16,14 +17,14 @@ from dashboard.trouble import told
 from dashboard.warming import note_visit
 from dashboard.wording import plain
 
-_PAGES = (
-    ("compare", "Compare", ":material/grid_view:"),
-    ("metrics", "Metrics", ":material/leaderboard:"),
-    ("studies", "Studies", ":material/groups:"),
-    ("ratings", "Ratings", ":material/how_to_vote:"),
-    ("agreement", "Agreement", ":material/scatter_plot:"),
-    ("runs", "Runs", ":material/folder_open:"),
-)
+_ICONS = {
+    "compare": ":material/grid_view:",
+    "metrics": ":material/leaderboard:",
+    "studies": ":material/groups:",
+    "ratings": ":material/how_to_vote:",
+    "agreement": ":material/scatter_plot:",
+    "runs": ":material/folder_open:",
+}
 
 
 def draw() -> None:
@@ -43,8 +44,8 @@ def draw() -> None:
 def pages() -> list[StreamlitPage]:
     """One page a module of ``dashboard.screens``; the first is where a visit begins."""
     return [
-        st.Page(_shown(name), title=title, icon=icon, url_path=name, default=index == 0)
-        for index, (name, title, icon) in enumerate(_PAGES)
+        st.Page(_shown(name), title=name.capitalize(), icon=_ICONS[name], url_path=name, default=name == PAGES[0])
+        for name in PAGES
     ]
 
 

@@ -15,6 +15,7 @@ import study_runs
 from streamlit.testing.v1 import AppTest
 
 from dashboard import catalogue, studies_database
+from dashboard.address import PAGES
 from dashboard.pictures.addresses import Picture
 from dashboard.pictures.sources import source_of
 from dashboard.settings import Settings, use
@@ -24,7 +25,6 @@ from dashboard.wording import plain
 from recon.errors import InputError
 from study.engine import open_database, upgrade
 
-PAGES = ("compare", "metrics", "studies", "ratings", "agreement", "runs")
 Opened = Callable[..., AppTest]
 
 
