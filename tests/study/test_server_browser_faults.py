@@ -10,7 +10,20 @@ from study_hosting import host_study, served, settings_for
 from study_pages import DESK, TWO_FRAMES, answers, begin, opened, shows, site, to_front, wait_for
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Route
+    from playwright.sync_api import Browser, Page, Route
+
+
+def answer_two_elsewhere(page: Page, address: str) -> None:
+    """Two questions are answered in a second window of the same device, which has the same rater."""
+    other = page.context.new_page()
+    other.goto(address)
+    shows(other, "instructions")
+    other.locator("#begin").click()
+    for index in range(2):
+        wait_for(other, index)
+        other.keyboard.press("2")
+    wait_for(other, 2)
+    to_front(page)
 
 
 def test_answers_are_kept_while_the_study_cannot_be_reached(chromium: Browser, engine: Engine, tmp_path: Path) -> None:
@@ -45,15 +58,7 @@ def test_a_second_window_does_not_spoil_the_first(chromium: Browser, engine: Eng
         page.goto(address)
         begin(page)
         wait_for(page, 0)
-        other = page.context.new_page()
-        other.goto(address)  # the same device: the same rater
-        shows(other, "instructions")
-        other.locator("#begin").click()
-        for index in range(2):
-            wait_for(other, index)
-            other.keyboard.press("2")
-        wait_for(other, 2)
-        to_front(page)
+        answer_two_elsewhere(page, address)
         page.keyboard.press("1")  # question 1, which has its answer: the page goes on where the session stands
         wait_for(page, 2)
         page.keyboard.press("1")
@@ -77,14 +82,7 @@ def test_a_picture_that_comes_late_does_not_replace_the_question(
         page.goto(address)
         begin(page)
         wait_for(page, 0)
-        other = page.context.new_page()
-        other.goto(address)
-        other.locator("#begin").click()
-        for index in range(2):
-            wait_for(other, index)
-            other.keyboard.press("2")
-        wait_for(other, 2)
-        to_front(page)
+        answer_two_elsewhere(page, address)
         page.keyboard.press("1")
         wait_for(page, 2)
         with page.expect_response(asked[1].request.url):
