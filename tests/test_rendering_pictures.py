@@ -33,7 +33,7 @@ from recon.rendering import (
 from recon.rendering.denoise import denoise
 from recon.rendering.environment import bake, map_directions, project
 from recon.rendering.gbuffer import geometry_of, lash_layer
-from recon.rendering.view_sets import STUDIO_VIEWS, VIEWS
+from recon.rendering.view_sets import SETS, VIEWS, view_named
 from tests.rendering_scenes import (
     UNIT,
     ball,
@@ -97,7 +97,7 @@ def test_composites_and_masks_of_the_wrong_shape_are_refused() -> None:
 def test_standard_views_are_framed_alike() -> None:
     scene = scene_of(ball(), looking(5.0, 300.0, 100))
     small = scene_of(replace(ball(), mean=ball().mean * np.float32(0.5)), looking(5.0, 300.0, 100))
-    for name in STUDIO_VIEWS:
+    for name in SETS["studio"]:
         picture = standard_view(scene, name, 96, 120, GBufferRenderer(1))
         assert picture.shape == (120, 96, 3)
         assert picture.dtype == np.float32
@@ -111,7 +111,7 @@ def test_standard_views_are_framed_alike() -> None:
 
 
 def test_three_quarter_views_turn_the_camera_to_the_named_side() -> None:
-    left = studio_camera(ball(), ball().mean, STUDIO_VIEWS["three_quarter"], 96, 120)
+    left = studio_camera(ball(), ball().mean, view_named("three_quarter").yaw, 96, 120)
     assert left.centre[0] > 0  # +x is the subject's left
     assert np.linalg.det(left.rotation) == pytest.approx(1)
     angle = np.degrees(np.arctan2(-left.rotation[2, 0], -left.rotation[2, 2]))

@@ -110,9 +110,6 @@ SETS: dict[str, tuple[str, ...]] = {
 VIEWS = (FITTED, *_VIEWS)
 """Names of all views."""
 
-STUDIO_VIEWS = {view.name: view.yaw for view in _SETS["studio"]}
-"""Yaw in degrees of the studio's views."""
-
 
 def view_named(name: str) -> StandardView:
     """The standard view called ``name``; ``fitted``, which is each photograph's own, is none.

@@ -123,8 +123,3 @@ def region_crop(view: View, region: str, side_px: int, picture: Float | None = N
     left = int(np.clip(round(x - side_px / 2), 0, width - side_px))
     top = int(np.clip(round(y - side_px / 2), 0, height - side_px))
     return shown[top : top + side_px, left : left + side_px]
-
-
-def with_albedo(scene: Scene, albedo: Float) -> Scene:
-    """The same head, camera and light with another albedo map (for comparisons side by side)."""
-    return replace(scene, albedo=albedo)

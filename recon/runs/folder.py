@@ -39,8 +39,6 @@ from recon.store.address import address_in
 from recon.store.places import modified, said
 
 FORMAT = 1
-# Settings that may be extended in a run that exists; all others must stay as they are.
-ADDITIVE = ("methods", "protocols", "subjects")
 
 
 @dataclass(frozen=True)
