@@ -32,8 +32,7 @@ from numpy.typing import NDArray
 from metrics.contract import Component, Judged, Metric, one_by_one
 from metrics.regions import box_around, region_key
 from recon.colour import LUMINANCE
-from recon.texture.bands import REFERENCE_SIZE, SIGMAS, TRUNCATE, band_sigmas, split_bands
-from recon.texture.masked import erode
+from recon.detail_bands import REFERENCE_SIZE, SIGMAS, TRUNCATE
 
 BANDS = ("fine", "mid", "coarse")
 
@@ -78,6 +77,8 @@ def laplacian_bands(
     Returns:
         ``(len(sigmas), S, S)`` float32, dimensionless, 0 outside ``mask``.
     """
+    from recon.texture.bands import band_sigmas, split_bands
+
     widths = band_sigmas(luma.shape[0]) if sigmas is None else sigmas
     bands, low = split_bands(luma, mask, widths)
     # A black texel has no relative detail; the floor is one step of an 8-bit encoding.
@@ -86,11 +87,15 @@ def laplacian_bands(
 
 def measured_region(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """``(S, S)`` bool: ``mask`` without its rim of three times the widest σ, where bands would feel the edge."""
+    from recon.texture.masked import erode
+
     return erode(mask, _reach(mask.shape[0]))
 
 
 def _reach(size: int) -> float:
     """Radius of the widest kernel in texels of a map of side ``size``."""
+    from recon.texture.bands import band_sigmas
+
     return TRUNCATE * max(band_sigmas(size))
 
 
@@ -101,6 +106,9 @@ def relative_detail(albedo_srgb: NDArray[np.floating], region: NDArray[np.bool_]
         albedo_srgb: ``(S, S, 3)`` sRGB-encoded in [0, 1]; ignored outside ``region``, NaN included.
         region: ``(S, S)`` bool.
     """
+    from recon.texture.bands import band_sigmas
+    from recon.texture.masked import erode
+
     size = region.shape[0]
     sigmas, scale = band_sigmas(size), size / REFERENCE_SIZE
     rows, columns = box_around(region) if region.any() else (slice(0, 0), slice(0, 0))

@@ -62,11 +62,7 @@ def metrics(
     Only what is missing or out of date is measured. May be stopped at any point and run again; what could not be
     measured is tried again.
     """
-    from recon.cluster import on_cluster
     from recon.errors import EXIT_DONE, EXIT_PARTIAL, UsageError
-    from recon.progress import be_quiet, stages
-    from recon.runs.folder import RunFolder
-    from recon.store import made_in
 
     if list_:
         _list_metrics(names(metrics_), as_json)
@@ -74,6 +70,10 @@ def metrics(
     if run is None:
         raise UsageError("say which run folder to measure, for example 'mesoface metrics runs/first'.")
     from metrics.evaluate import Choice, evaluate
+    from recon.cluster import on_cluster
+    from recon.progress import be_quiet, stages
+    from recon.runs.folder import RunFolder
+    from recon.store import made_in
 
     if quiet:
         be_quiet()

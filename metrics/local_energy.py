@@ -16,12 +16,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from metrics.contract import Component, Judged, Metric, one_by_one
 from metrics.detail import BANDS, CHROMA, FAINTEST, LUMA, PARTS, Detail, Part, details_of
 from metrics.regions import region_key
-from recon.texture.bands import SIGMAS, TRUNCATE
+from recon.detail_bands import SIGMAS, TRUNCATE
 
 WINDOW = 8.0
 """σ of the Gaussian mean, in texels at 512²."""
@@ -40,6 +39,8 @@ def local_levels(detail: Detail) -> NDArray[np.float64]:
         ``(3, N)`` float64, one value for each cell that lies at least half inside the measured region, row by row;
         equal regions give equal cells.
     """
+    from scipy.ndimage import gaussian_filter
+
     cell = max(1, round(CELL * detail.scale))
     count = _cell_sums(detail.counted.astype(np.float32), cell)
     squares = np.square(detail.bands).sum(axis=0) * detail.counted

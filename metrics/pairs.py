@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +34,11 @@ from metrics.contract import Reference, Space, Surface
 from recon.assets import file_sha256
 from recon.colour import linear_to_srgb, srgb_to_linear
 from recon.errors import PairingError
-from recon.face_model.model import MorphableModel
-from recon.images import read_png
 from recon.runs.folder import ResultKey, RunFolder
 from recon.storage import read_json
+
+if TYPE_CHECKING:
+    from recon.face_model.model import MorphableModel
 
 REGIONS = ("skin/visible", "skin/withheld", "skin/all")
 
@@ -270,6 +271,8 @@ def _mask(path: Path, mend: str) -> Mask:
 
 def _read(path: Path, colour_type: int, depth: int, noun: str, mend: str) -> NDArray[np.generic]:
     """A PNG of exactly this kind: decoders give something for any other, of which nobody can say what it is."""
+    from recon.images import read_png
+
     _must_exist(path)
     with path.open("rb") as stream:
         header = stream.read(_BEFORE_PIXELS)

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +32,10 @@ from numpy.typing import NDArray
 from metrics.contract import Component, Judged, Metric, Surface, one_by_one
 from metrics.regions import region_key
 from recon.capture.alignment import best_similarity
-from recon.capture.closest import NearestSurface
 from recon.errors import InputError
+
+if TYPE_CHECKING:
+    from recon.capture.closest import NearestSurface
 
 Float = NDArray[np.float64]
 
@@ -154,6 +157,8 @@ def region_surface(
     vertices: NDArray[np.floating], triangles: NDArray[np.int64], region: NDArray[np.bool_]
 ) -> NearestSurface | None:
     """The triangles ``(T, 3)`` all of whose vertices lie in ``region`` ``(V,)``; None where there is none."""
+    from recon.capture.closest import NearestSurface
+
     inside = triangles[region[triangles].all(axis=1)]
     return NearestSurface(vertices, inside) if len(inside) else None
 

