@@ -19,11 +19,12 @@ import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.columns import Columns
 from metrics.contract import SetMetric
 from metrics.freshness import DIGITS, FAILED, Present, applies_to, identified, state_of
 from metrics.known import KnownMetric
@@ -32,9 +33,6 @@ from metrics.rows import NOT_COMPUTED, NOT_DEFINED, WHOLE_SET
 from recon.errors import InputError, MesofaceError
 from recon.runs.folder import ResultKey, RunFolder
 from recon.storage import atomic_path
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Group = tuple[str, str, Look]
 """Method, protocol and look: what one value of a set is gathered over."""
@@ -119,38 +117,39 @@ def remove_vanished(folder: RunFolder, present: Iterable[Present]) -> None:
 
 def set_rows(
     folder: RunFolder,
-    frame: pd.DataFrame,
+    columns: Columns,
     present: Sequence[Present],
     known: Mapping[str, KnownMetric],
     again: bool = False,
     with_gaps: bool = True,
 ) -> tuple[NDArray[np.bool_], list[dict[str, Any]], list[str]]:
-    """The values of sets: which rows of ``frame`` stay, what is gathered anew, and what could not be.
+    """The values of sets: which rows of a table stay, what is gathered anew, and what could not be.
 
     Args:
-        frame: the table with the rows of all single results up to date; it says which regions there are.
+        columns: of the table, with the rows of all single results up to date; it says which regions there are.
         known: the metrics to gather; rows of other metrics of sets are left alone.
         again: gather anew what is up to date.
         with_gaps: gather the members that there are where some could not be described.
 
     Returns:
-        ``(rows,)`` bool: rows of ``known`` in ``frame`` that are up to date; new rows; problems in words.
+        ``(rows,)`` bool: rows of ``known`` that are up to date; new rows; problems in words.
     """
-    keep = np.zeros(len(frame), bool)
+    keep = np.zeros(len(columns), bool)
+    up_to_date, families = identified(columns, known), columns.text("family")
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
     for name, one in known.items():
-        places = np.flatnonzero((frame["family"] == name).to_numpy())
-        own = frame.iloc[places]
-        same = identified(own, {name: one})
+        places = np.flatnonzero(families.equals(name) & up_to_date)
+        own = columns.only(places)
+        results = own.text("result")
         for group, members in _groups(folder, present, one, with_gaps).items():
             identity = _identity_of_all(members)
-            of_group = same & _of(own, group) & (own["result"] == identity).to_numpy()
+            of_group = _of(own, group) & results.equals(identity)
             if of_group.any() and not again:
                 keep[places[of_group]] = True
                 continue
             try:
-                found = _gathered(folder, one, group, members, identity, frame)
+                found = _gathered(folder, one, group, members, identity, columns)
             except MesofaceError as error:
                 problems.append(f"{group[1]} · {group[0]}: {name}: {error}")
                 continue
@@ -160,12 +159,12 @@ def set_rows(
     return keep, rows, problems
 
 
-def _of(frame: pd.DataFrame, group: Group) -> NDArray[np.bool_]:
+def _of(columns: Columns, group: Group) -> NDArray[np.bool_]:
     method, protocol, look = group
     wanted = {"method": method, "protocol": protocol, "space": look.space, "view": look.view}
-    found = np.ones(len(frame), bool)
+    found = np.ones(len(columns), bool)
     for name, value in wanted.items():
-        found &= (frame[name] == value).to_numpy()
+        found &= columns.text(name).equals(value)
     return found
 
 
@@ -191,11 +190,12 @@ def _identity_of_all(members: Sequence[Present]) -> str:
 
 
 def _gathered(
-    folder: RunFolder, known: KnownMetric, group: Group, members: Sequence[Present], identity: str, frame: pd.DataFrame
+    folder: RunFolder, known: KnownMetric, group: Group, members: Sequence[Present], identity: str, columns: Columns
 ) -> list[dict[str, Any]]:
     maker = _SetRows(known, group, identity)
     if known.absent:
-        regions = sorted({str(region) for region in frame.loc[_of(frame, group), "region"].unique()} - {""})
+        own = columns.text("region").only(_of(columns, group))
+        regions = sorted({own.words[code] for code in np.unique(own.codes)} - {""})
         return [maker.row(region, component.name, reason=NOT_COMPUTED + known.absent)
                 for region in regions for component in known.metric.components]  # fmt: skip
     kept = {one.key.subject: _read(folder, one, known) for one in sorted(members, key=lambda one: one.key.subject)}

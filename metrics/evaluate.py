@@ -30,7 +30,6 @@ from metrics.results_state import NOT_APPLICABLE
 from recon.assets import ASSETS, locate
 from recon.errors import AssetError, UsageError
 from recon.gpu_memory import each_alone
-from recon.runs.config import default_jobs, resolve_device
 from recon.runs.folder import ResultKey, RunFolder
 from recon.runs.lock import locked
 from recon.runs.parts import RECORDS
@@ -172,7 +171,7 @@ class _Evaluator:
         return Evaluation(
             measured=self.measured,
             values=self.values,
-            rows=len(self.journal.frame),
+            rows=len(self.journal),
             problems=tuple(dict.fromkeys(self.problems)),
             absent={name: one.absent for name, one in self.known.items() if one.absent},
             gaps=tuple(gap for gap in self.scan.gaps
@@ -181,17 +180,17 @@ class _Evaluator:
         )  # fmt: skip
 
     def _tasks(self) -> list[MeasureTask]:
-        present, frame = self.scan.present, self.journal.frame
+        present, columns = self.scan.present, self.journal.columns
         others = set(all_names()) - set(self.known)
         broken = set(self.choice.metrics or all_names()) - set(self.known)
-        ledger = Ledger(frame, present, self.known, trusted=others - broken)
+        ledger = Ledger(columns, present, self.known, trusted=others - broken)
         missing = ledger.missing(self.known, self.choice.takes, self.choice.again)
         keep = ledger.valid.copy()
         own = keep & (ledger.family >= 0)
         keep[own] = ~missing[ledger.place[own], ledger.family[own]]
         # Whether rows of sets are up to date shows when everything is described.
         sets = [*self.sets, *(name for name in others - broken if name in SET_METRICS)]
-        keep |= np.asarray(frame["family"].isin(sets).to_numpy(), bool)
+        keep |= columns.text("family").among(sets)
         self.journal.keep(keep)
         return _grouped(present, ledger.families, missing, self._to_describe())
 
@@ -208,6 +207,8 @@ class _Evaluator:
         return found
 
     def _work(self, tasks: Sequence[MeasureTask], jobs: int | None, device: str) -> None:
+        from recon.runs.config import default_jobs, resolve_device
+
         cluster = current_cluster()
         if device != "cpu":  # or torch would be loaded for a few colours
             device = cluster.device(device) if cluster else resolve_device(device)
@@ -283,15 +284,14 @@ class _Evaluator:
             self.progress("measuring", self.measured, total)
 
     def _gather(self) -> None:
-        present, frame = self.scan.present, self.journal.frame
+        present, columns = self.scan.present, self.journal.columns
         remove_vanished(self.folder, present)
         if not self.sets:
             return
         # A set of which only some members were asked for has no value yet.
         partial = bool(self.choice.methods or self.choice.protocols or self.choice.subjects)
-        stay, rows, problems = set_rows(self.folder, frame, present, self.sets, self.choice.again, not partial)
-        own = np.asarray(frame["family"].isin(list(self.sets)).to_numpy(), bool)
-        self.journal.keep(stay | ~own)
+        stay, rows, problems = set_rows(self.folder, columns, present, self.sets, self.choice.again, not partial)
+        self.journal.keep(stay | ~columns.text("family").among(self.sets))
         self.journal.add(rows)
         self.values += len(rows)
         self.problems += problems

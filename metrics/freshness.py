@@ -13,11 +13,11 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.columns import Columns, Text
 from metrics.comparison import Gap
 from metrics.contract import SetMetric
 from metrics.known import KnownMetric
@@ -26,13 +26,9 @@ from metrics.results_state import NOT_MADE, why_missing
 from metrics.rows import NOT_COMPUTED, NOT_DEFINED
 from recon.assets import file_sha256
 from recon.errors import ImageError, InputError
-from recon.images import read_photograph
 from recon.runs.folder import ResultKey, RunFolder, complete_record
 from recon.storage import read_json
 from recon.store import brought_here, modified
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DIGITS = 16
 """Of a hash, in rows and names of files: as many as never meet by chance."""
@@ -132,6 +128,8 @@ def _photograph_identity(folder: RunFolder, subject: str) -> bytes:
 
 
 def _has_pixels(photograph: Path, sha256: str) -> bool:
+    from recon.images import read_photograph
+
     try:
         return read_photograph(brought_here(photograph)).sha256 == sha256
     except ImageError:
@@ -237,7 +235,7 @@ class Ledger:
 
     def __init__(
         self,
-        frame: pd.DataFrame,
+        columns: Columns,
         present: Sequence[Present],
         known: Mapping[str, KnownMetric],
         trusted: Iterable[str] = (),
@@ -250,33 +248,34 @@ class Ledger:
         """
         self.present = present
         self.families = [name for name, one in known.items() if not isinstance(one.metric, SetMetric)]
-        self.place = self._places(frame)
-        self.family = _codes(frame["family"], self.families)
+        self.place = self._places(columns)
+        families = columns.text("family")
+        self.family = families.places_in(self.families)
         place, family = self.place, self.family
         known_place = place >= 0
-        identity = (identified(frame, known) & (family >= 0)) | (_codes(frame["family"], list(trusted)) >= 0)
+        identity = (identified(columns, known) & (family >= 0)) | families.among(trusted)
         self.valid = identity & known_place
         at = np.where(known_place, place, 0)
         for name in ("result", "reference_record"):
-            self.valid &= _equal(frame[name], [getattr(one, name) for one in present], at)
+            self.valid &= _equal(columns.text(name), [getattr(one, name) for one in present], at)
         wanted = [one.picture for one in present]
         free = np.array([not picture for picture in wanted], bool)
         if len(free):
-            self.valid &= free[at] | _equal(frame["result_image"], wanted, at)
+            self.valid &= free[at] | _equal(columns.text("result_image"), wanted, at)
         self.have = np.zeros((len(present), len(self.families)), bool)
         own = self.valid & (family >= 0)
         self.have[place[own], family[own]] = True
 
-    def _places(self, frame: pd.DataFrame) -> Codes:
+    def _places(self, columns: Columns) -> Codes:
         """The index into ``present`` of each row, −1 where nothing there is its."""
         if not self.present:
-            return np.full(len(frame), -1, np.int64)
-        of_rows = np.zeros(len(frame), np.int64)
+            return np.full(len(columns), -1, np.int64)
+        of_rows = np.zeros(len(columns), np.int64)
         of_present = np.zeros(len(self.present), np.int64)
-        unknown = np.zeros(len(frame), bool)
+        unknown = np.zeros(len(columns), bool)
         for name, values in zip(_KEY, zip(*(one.place for one in self.present), strict=True), strict=True):
             words = sorted(set(values))
-            codes = _codes(frame[name], words)
+            codes = columns.text(name).places_in(words)
             unknown |= codes < 0
             index = {word: number for number, word in enumerate(words)}
             of_rows = of_rows * len(words) + np.maximum(codes, 0)
@@ -315,45 +314,31 @@ def state_of(reason: str) -> str:
     return reason if reason.startswith(NOT_COMPUTED) else FAILED
 
 
-def identified(frame: pd.DataFrame, known: Mapping[str, KnownMetric]) -> NDArray[np.bool_]:
+def identified(columns: Columns, known: Mapping[str, KnownMetric]) -> NDArray[np.bool_]:
     """``(rows,)`` bool: rows of a metric that is still the same, weights included, and that did not fail."""
-    columns = ["family", "library", "version", "parameters", "reference", "net", "weights", "metric"]
-    parts = [_factorised(frame[name]) for name in columns]
-    numbers, reasons = _factorised(frame["reason"])
-    states = [state_of(reason) for reason in reasons]
-    kinds = list(dict.fromkeys(states))
-    parts.append((np.array([kinds.index(state) for state in states], np.int64)[numbers] if kinds else numbers, kinds))
-    codes = np.zeros(len(frame), np.int64)
-    for numbers, words in parts:
-        codes = codes * max(len(words), 1) + numbers
+    names = ("family", "library", "version", "parameters", "reference", "net", "weights", "metric")
+    parts = [columns.text(name) for name in names]
+    reasons = columns.text("reason")
+    states = [state_of(reason) for reason in reasons.words]
+    kinds = tuple(dict.fromkeys(states))
+    parts.append(Text(np.array([kinds.index(state) for state in states], np.int32)[reasons.codes], kinds))
+    codes = np.zeros(len(columns), np.int64)
+    for part in parts:
+        codes = codes * max(len(part.words), 1) + part.codes
     unique, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     agrees = np.zeros(len(unique), bool)
     for index, row in enumerate(first):
-        family, *identity, metric, state = (words[numbers[row]] for numbers, words in parts)
+        family, *identity, metric, state = (part.words[part.codes[row]] for part in parts)
         one = known.get(family)
         if one is not None and metric in {component.name for component in one.metric.components}:
             agrees[index] = tuple(identity) == one.identity and state == (one.absent and NOT_COMPUTED + one.absent)
     return agrees[inverse.reshape(-1)]
 
 
-def _factorised(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
-    """Codes of a column of text and what they stand for."""
-    categories = column.astype("category")
-    return np.asarray(categories.cat.codes, np.int64), [str(word) for word in categories.cat.categories]
-
-
-def _codes(column: pd.Series[Any], words: Sequence[str]) -> Codes:
-    """The place of each value in ``words``, −1 where it is none of them."""
-    numbers, own = _factorised(column)
-    index = {word: number for number, word in enumerate(words)}
-    table = np.array([index.get(word, -1) for word in own], np.int64)
-    return table[numbers] if len(own) else numbers
-
-
-def _equal(column: pd.Series[Any], wanted: Sequence[str], at: Codes) -> NDArray[np.bool_]:
+def _equal(column: Text, wanted: Sequence[str], at: Codes) -> NDArray[np.bool_]:
     """``(rows,)`` bool: whether each value is that of ``wanted`` at the row's place."""
     words = sorted(set(wanted))
     index = {word: number for number, word in enumerate(words)}
     if not words:
-        return np.zeros(len(column), bool)
-    return np.asarray(np.array([index[word] for word in wanted], np.int64)[at] == _codes(column, words))
+        return np.zeros(len(column.codes), bool)
+    return np.asarray(np.array([index[word] for word in wanted], np.int64)[at] == column.places_in(words))

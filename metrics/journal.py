@@ -13,7 +13,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.rows import COLUMNS, OtherVersionError, in_order, read_frame, read_table, rows_as_frame, write_frame
+from metrics.columns import Columns
+from metrics.rows import (
+    COLUMNS,
+    OtherVersionError,
+    again,
+    columns_of,
+    in_order,
+    read_table,
+    rows_as_frame,
+    write_frame,
+)
 from recon.errors import InputError
 from recon.runs.folder import RunFolder
 from recon.storage import make_folder, remove_partials
@@ -21,6 +31,7 @@ from recon.storage import make_folder, remove_partials
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 MERGE_EVERY = 20.0
@@ -35,7 +46,6 @@ class Journal:
     """The rows of a run: those that were there, and those that come.
 
     Attributes:
-        frame: the rows that stay, as columns.
         notes: what the user should know.
     """
 
@@ -56,22 +66,40 @@ class Journal:
         left = sorted(self.place.glob("part-*.parquet"))
         self._number = int(left[-1].stem.partition("-")[2]) + 1 if left else 0
         self.notes: list[str] = []
-        self.frame = rows_as_frame([])
-        if not start_anew:
+        # The table as it was read, until a row of it changes: most often none does, and pandas is not needed.
+        self._table: pa.Table | None = None
+        self._frame: pd.DataFrame | None = None
+        if folder.metrics.is_file() and not start_anew:
             try:
-                self.frame = read_frame(folder)
+                self._table = read_table(folder.metrics, COLUMNS, again(folder))
             except OtherVersionError:
                 start_anew = True
                 self.notes.append(f"'{folder.metrics}' was of another version of mesoface: all is measured anew.")
         self._changed = start_anew or bool(left) or not folder.metrics.is_file()
         if left and not start_anew:
-            self.frame = _joined([self.frame, *_readable(left)])
+            self._replace(_joined([self._rows(), *_readable(left)]))
         self._left = left
+
+    def __len__(self) -> int:
+        return len(self._rows()) if self._table is None else self._table.num_rows
+
+    @property
+    def columns(self) -> Columns:
+        """The rows that stay."""
+        return columns_of(self._rows()) if self._table is None else Columns(self._table)
+
+    def _rows(self) -> pd.DataFrame:
+        if self._frame is None:
+            self._frame = rows_as_frame([]) if self._table is None else self._table.to_pandas()
+        return self._frame
+
+    def _replace(self, rows: pd.DataFrame) -> None:
+        self._frame, self._table = rows, None
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Drops all rows but these ``(rows,)`` bool; written with the next merge."""
         if not rows.all():
-            self.frame = self.frame[rows]
+            self._replace(self._rows()[rows])
             self._changed = True
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -99,12 +127,12 @@ class Journal:
         """
         started = time.monotonic()
         if self._new:
-            self.frame = _joined([self.frame, rows_as_frame(self._new)])
+            self._replace(_joined([self._rows(), rows_as_frame(self._new)]))
             self._new = []
             self._changed = True
         if self._changed:
-            self.frame = in_order(self.frame)
-            write_frame(self.folder.metrics, self.frame)
+            self._replace(in_order(self._rows()))
+            write_frame(self.folder.metrics, self._rows())
             self._changed = False
         for path in self._left:
             path.unlink(missing_ok=True)
@@ -118,7 +146,7 @@ def _readable(parts: Sequence[Path]) -> Iterator[pd.DataFrame]:
     """Parts of another version are left aside: what they hold is measured again."""
     for path in parts:
         with suppress(InputError):
-            yield read_table(path, COLUMNS, "it is measured again")
+            yield read_table(path, COLUMNS, "it is measured again").to_pandas()
 
 
 def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

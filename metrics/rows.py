@@ -33,12 +33,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metrics.columns import Columns
 from recon.errors import InputError
 from recon.runs.folder import RunFolder
 from recon.storage import atomic_path
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 WHOLE_SET = "*"
 """The subject of a row that belongs to all subjects together."""
@@ -93,11 +95,17 @@ def read_frame(folder: RunFolder, columns: Iterable[str] | None = None) -> pd.Da
     wanted = list(COLUMNS if columns is None else columns)
     if not folder.metrics.is_file():
         return rows_as_frame([])[wanted]
-    return read_table(folder.metrics, wanted, f"'mesoface metrics {folder.path}' measures again")
+    frame: pd.DataFrame = read_table(folder.metrics, wanted, again(folder)).to_pandas()
+    return frame
 
 
-def read_table(path: Path, columns: Iterable[str], mend: str) -> pd.DataFrame:
-    """A file that :func:`write_frame` wrote, with text as categories.
+def again(folder: RunFolder) -> str:
+    """What helps where the table of ``folder`` cannot be read, for :func:`read_table`."""
+    return f"'mesoface metrics {folder.path}' measures again"
+
+
+def read_table(path: Path, columns: Iterable[str], mend: str) -> pa.Table:
+    """A file that :func:`write_frame` wrote, with text as dictionaries: rows are numbers of its distinct words.
 
     Raises:
         InputError: the file is damaged, or (:class:`OtherVersionError`) of another version of mesoface; ``mend`` says
@@ -107,17 +115,21 @@ def read_table(path: Path, columns: Iterable[str], mend: str) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     wanted = list(columns)
+    text = [name for name in wanted if name not in NUMBERS]
     try:
         present = set(pq.read_schema(path).names)
         if not set(COLUMNS) - present:
-            text = [name for name in wanted if name not in NUMBERS]
-            table = pq.read_table(path, columns=wanted, read_dictionary=text)
+            # Not pyarrow's reader of data sets of many files, which takes longer to load than a table to be read.
+            with pq.ParquetFile(path, read_dictionary=text) as file:
+                table = file.read(columns=wanted).select(wanted)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"'{path}' cannot be read ({error}): delete it, {mend}.") from error
     if set(COLUMNS) - present:
         raise OtherVersionError(f"'{path}' is of another version of mesoface: {mend}.")
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+    empty = next((name for name in text if table.column(name).null_count), None)
+    if empty is not None:
+        raise InputError(f"'{path}' cannot be read (cells of its column '{empty}' are empty): delete it, {mend}.")
+    return table
 
 
 def read_rows(folder: RunFolder) -> list[dict[str, Any]]:
@@ -167,3 +179,10 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
 
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), temporary)
+
+
+def columns_of(frame: pd.DataFrame) -> Columns:
+    """The columns of a table that :func:`in_order` gave, or of some of its rows."""
+    import pyarrow as pa
+
+    return Columns(pa.Table.from_pandas(frame, preserve_index=False))

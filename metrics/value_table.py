@@ -9,18 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.columns import Columns, Text
 from metrics.comparison import Place
-from metrics.rows import WHOLE_SET, read_frame
+from metrics.rows import WHOLE_SET, again, read_table
 from recon.errors import InputError, UsageError
 from recon.runs.folder import RunFolder
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _OF_PLACE = ("protocol", "space", "view", "region", "reference", "metric", "family", "unit", "direction")
 _OF_RECIPE = ("library", "version", "parameters", "net", "weights")
@@ -116,35 +114,35 @@ def load_values(folders: Sequence[RunFolder], labels: Sequence[str], families: S
         InputError: a run has no table of values, or it cannot be read.
     """
     configs = [folder.read_config() for folder in folders]
-    frames = [_read(folder, recipes=len(folders) > 1) for folder in folders]
-    methods = [_ordered(config["methods"], frame["method"]) for config, frame in zip(configs, frames, strict=True)]
+    tables = [_read(folder, recipes=len(folders) > 1) for folder in folders]
+    methods = [_ordered(config["methods"], table.text("method")) for config, table in zip(configs, tables, strict=True)]
     names = [name for run in methods for name in run]
     entries = tuple(
         Entry(run, name, name if names.count(name) == 1 else f"{labels[run]}:{name}")
         for run, own in enumerate(methods)
         for name in own
     )
-    subjects = sorted({str(s) for frame in frames for s in _categories(frame["subject"])} - {WHOLE_SET})
-    parts = [_places_of(frame) for frame in frames]
+    subjects = sorted({name for table in tables for name in table.text("subject").words} - {WHOLE_SET})
+    parts = [_places_of(table) for table in tables]
     protocols = list(dict.fromkeys(name for config in configs for name in config["protocols"]))
     found = sorted({place for places, _ in parts for place in places}, key=_order(protocols, families))
     index = {place: number for number, place in enumerate(found)}
     sums = np.zeros((len(found), len(entries), len(subjects) + 1))
     counts = np.zeros_like(sums)
     unmeasured: list[Unmeasured] = []
-    for run, (frame, (places, codes)) in enumerate(zip(frames, parts, strict=True)):
+    for run, (table, (places, codes)) in enumerate(zip(tables, parts, strict=True)):
         own = {entry.method: number for number, entry in enumerate(entries) if entry.run == run}
         where = {name: number for number, name in enumerate(subjects)} | {WHOLE_SET: len(subjects)}
         at = (
             np.array([index[place] for place in places], np.int64)[codes],
-            _numbers(frame["method"], own),
-            _numbers(frame["subject"], where),
+            _numbers(table.text("method"), own),
+            _numbers(table.text("subject"), where),
         )
-        value = frame["value"].to_numpy(np.float64)
-        finite = np.isfinite(value) & (frame["space"] != "").to_numpy()
+        value = table.numbers("value")
+        finite = np.isfinite(value) & ~table.text("space").equals("")
         np.add.at(sums, tuple(axis[finite] for axis in at), value[finite])
         np.add.at(counts, tuple(axis[finite] for axis in at), 1.0)
-        unmeasured += _unmeasured(frame, ~np.isfinite(value), {e.method: e for e in entries if e.run == run})
+        unmeasured += _unmeasured(table, ~np.isfinite(value), {e.method: e for e in entries if e.run == run})
     with np.errstate(invalid="ignore"):
         mean = np.where(counts > 0, sums / counts, np.nan)
     kept = [number for number, place in enumerate(found) if place.space in _SPACES]
@@ -155,52 +153,46 @@ def load_values(folders: Sequence[RunFolder], labels: Sequence[str], families: S
         mean[kept][:, :, :-1],
         mean[kept][:, :, -1],
         tuple(unmeasured),
-        tuple(_recipes(frame) for frame in frames),
-        tuple(_measured(frame) for frame in frames),
+        tuple(_recipes(table) for table in tables),
+        tuple(_measured(table) for table in tables),
     )
 
 
-def _read(folder: RunFolder, *, recipes: bool) -> pd.DataFrame:
+def _read(folder: RunFolder, *, recipes: bool) -> Columns:
     if not folder.metrics.is_file():
         raise InputError(f"run '{folder.path}' has not been measured: 'mesoface metrics {folder.path}' does it.")
     wanted = ["method", "subject", "value", "reason", "result", *_OF_PLACE, *(_OF_RECIPE if recipes else ())]
-    frame = read_frame(folder, wanted)
-    # A file without rows, or one that another program wrote, need not have its text as categories.
-    return frame.astype({name: "category" for name in wanted if name != "value"})
+    return Columns(read_table(folder.metrics, wanted, again(folder)))
 
 
-def _ordered(known: Iterable[str], column: pd.Series[Any]) -> list[str]:
+def _ordered(known: Iterable[str], column: Text) -> list[str]:
     """Methods of ``run.json`` that the table has, then others of the table."""
-    there = _categories(column)
-    return [name for name in known if name in there] + sorted(set(there) - set(known))
+    return [name for name in known if name in column.words] + sorted(set(column.words) - set(known))
 
 
-def _categories(column: pd.Series[Any]) -> list[str]:
-    return [str(word) for word in column.cat.categories]
+def _numbers(column: Text, index: Mapping[str, int]) -> NDArray[np.int64]:
+    """What ``index`` says of each value of a column."""
+    return np.array([index[word] for word in column.words], np.int64)[column.codes]
 
 
-def _numbers(column: pd.Series[Any], index: Mapping[str, int]) -> NDArray[np.int64]:
-    """What ``index`` says of each value of a column of categories."""
-    table = np.array([index[word] for word in _categories(column)], np.int64)
-    codes = column.cat.codes.to_numpy(np.int64)
-    return np.asarray(table[codes] if len(table) else codes, np.int64)
-
-
-def _distinct(frame: pd.DataFrame, names: Sequence[str]) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:
+def _distinct(table: Columns, names: Sequence[str]) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:
     """The distinct rows of some columns of text, and which of them each row is."""
-    codes = np.zeros(len(frame), np.int64)
-    if not len(frame):
+    codes = np.zeros(len(table), np.int64)
+    if not len(table):
         return [], codes
-    distinct = 1
-    for name in names:
-        column = frame[name].cat.codes.to_numpy()
-        kinds = max(1, len(frame[name].cat.categories))
+    distinct, columns = 1, [table.text(name) for name in names]
+    for column in columns:
+        kinds = len(column.words)
         # Numbered anew at every step, so that the product of many columns never overflows.
-        distinct, codes = _numbered(codes * kinds + column if distinct > 1 else column, distinct * kinds)
+        distinct, codes = _numbered(codes * kinds + column.codes if distinct > 1 else column.codes, distinct * kinds)
     first = np.empty(distinct, np.int64)
     first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
-    rows = frame[list(names)].iloc[first]
-    return [tuple(map(str, row)) for row in rows.itertuples(index=False, name=None)], codes
+    return _rows(columns, first), codes
+
+
+def _rows(columns: Sequence[Text], rows: NDArray[np.int64]) -> list[tuple[str, ...]]:
+    """What some rows say in these columns."""
+    return list(zip(*([column.words[code] for code in column.codes[rows].tolist()] for column in columns), strict=True))
 
 
 def _numbered(codes: NDArray[np.integer], most: int) -> tuple[int, NDArray[np.int64]]:
@@ -213,8 +205,8 @@ def _numbered(codes: NDArray[np.integer], most: int) -> tuple[int, NDArray[np.in
     return int(there.sum()), (np.cumsum(there) - 1)[codes]
 
 
-def _places_of(frame: pd.DataFrame) -> tuple[list[Place], NDArray[np.int64]]:
-    rows, codes = _distinct(frame, _OF_PLACE)
+def _places_of(table: Columns) -> tuple[list[Place], NDArray[np.int64]]:
+    rows, codes = _distinct(table, _OF_PLACE)
     return [Place(**dict(zip(_OF_PLACE, row, strict=True))) for row in rows], codes  # type: ignore[arg-type]
 
 
@@ -240,30 +232,30 @@ def _order(protocols: Sequence[str], families: Sequence[str]) -> Callable[[Place
     return key
 
 
-def _unmeasured(frame: pd.DataFrame, lacking: NDArray[np.bool_], entries: Mapping[str, Entry]) -> list[Unmeasured]:
-    rows, _ = _distinct(frame[lacking], ("metric", "method", "protocol", "subject", "reason"))
+def _unmeasured(table: Columns, lacking: NDArray[np.bool_], entries: Mapping[str, Entry]) -> list[Unmeasured]:
+    rows, _ = _distinct(table.only(lacking), ("metric", "method", "protocol", "subject", "reason"))
     return [
         Unmeasured(metric, entries[method], protocol, subject, reason)
         for metric, method, protocol, subject, reason in rows
     ]
 
 
-def _recipes(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
-    if _OF_RECIPE[0] not in frame:
+def _recipes(table: Columns) -> dict[str, tuple[str, ...]]:
+    if _OF_RECIPE[0] not in table:
         return {}
-    rows, _ = _distinct(frame, ("metric", *_OF_RECIPE))
+    rows, _ = _distinct(table, ("metric", *_OF_RECIPE))
     return {row[0]: row[1:] for row in rows}
 
 
-def _measured(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+def _measured(table: Columns) -> dict[tuple[str, str, str], str]:
     # The columns that name a result are numbered first, and ``result`` is looked up once for each.
-    names = ("method", "protocol", "subject")
-    codes = np.zeros(len(frame), np.int64)
-    for name in names:
-        codes = codes * max(1, len(frame[name].cat.categories)) + frame[name].cat.codes.to_numpy(np.int64)
+    columns = [table.text(name) for name in ("method", "protocol", "subject")]
+    codes = np.zeros(len(table), np.int64)
+    for column in columns:
+        codes = codes * len(column.words) + column.codes
     _, first = np.unique(codes, return_index=True)
-    rows = frame[[*names, "result"]].iloc[first]
-    return {(str(m), str(p), str(s)): str(r) for m, p, s, r in rows.itertuples(index=False, name=None)}
+    rows = _rows([*columns, table.text("result")], first)
+    return {(method, protocol, subject): result for method, protocol, subject, result in rows}
 
 
 def matching(words: Sequence[str], known: Sequence[Sequence[str]], noun: str) -> set[int]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from metrics.rows import columns_of
 from metrics.value_table import _distinct, _numbered
 
 
@@ -22,11 +23,11 @@ def test_numbers_are_those_of_sorting(most: int) -> None:
 def test_distinct_rows_give_the_columns_back() -> None:
     rng = np.random.default_rng(1)
     frame = pd.DataFrame({name: rng.choice(list("abcd"), 300) for name in ("x", "y", "z")}).astype("category")
-    rows, codes = _distinct(frame, ("x", "y", "z"))
+    rows, codes = _distinct(columns_of(frame), ("x", "y", "z"))
     assert len(set(rows)) == len(rows) == len(frame.drop_duplicates())
     assert [rows[code] for code in codes] == list(frame.itertuples(index=False, name=None))
 
 
 def test_no_rows_have_none() -> None:
-    rows, codes = _distinct(pd.DataFrame({"x": []}).astype("category"), ("x",))
+    rows, codes = _distinct(columns_of(pd.DataFrame({"x": []}).astype("category")), ("x",))
     assert rows == [] and len(codes) == 0
