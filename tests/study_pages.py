@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,15 @@ def answers(engine: Engine) -> list[dict[str, Any]]:
     with reading(engine) as session:
         wanted = select(ResponseRow.answer).join(TrialRow).order_by(TrialRow.assignment_id, TrialRow.index)
         return list(session.scalars(wanted))
+
+
+def arrived(engine: Engine, count: int) -> list[dict[str, Any]]:
+    """The answers, once there are ``count``: the page goes on before the server has the last one."""
+    limit = time.monotonic() + PATIENCE / 1000
+    while len(found := answers(engine)) < count:
+        assert time.monotonic() < limit, f"{len(found)} of {count} answers came"
+        time.sleep(0.02)
+    return found
 
 
 @contextmanager

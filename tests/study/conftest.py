@@ -73,6 +73,16 @@ def database(database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
+def amazon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials of nobody, which the in-repo Mechanical Turk takes, and no proxy between us and ourselves."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
     """A migrated SQLite database without rows."""
     engine = open_database(f"sqlite:///{tmp_path / 'one.sqlite'}")

@@ -23,13 +23,8 @@ LEASE = timedelta(hours=1)
 
 
 @pytest.fixture(params=["local", "prolific", "mturk"])
-def stage(request: pytest.FixtureRequest, database: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def stage(request: pytest.FixtureRequest, database: Engine, amazon: None) -> Iterator[Stage]:
     """Three raters, each with a slot, handed their work in; no slot is free."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
     with transaction(database) as session:
         add_study(session, provider=request.param, cap_cents=10_000)
     made = STAGES[request.param](database)

@@ -17,7 +17,7 @@ from study_rows import add_assignment, add_study
 from recon.errors import InputError, UsageError
 from study import launch_commands, ledger, provider_commands
 from study.database import HitRow, StudyRow
-from study.engine import open_database, transaction, upgrade
+from study.engine import transaction
 from study.offer import posting_of
 from study.providers import PROVIDERS, ProviderSettings, launching, paying
 from study.providers.contract import Cost
@@ -35,14 +35,6 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProlific]:
     market = FakeProlific()
     yield market
     market.close()
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    found = open_database(f"sqlite:///{tmp_path / 'studies.sqlite'}")
-    upgrade(found)
-    yield found
-    found.dispose()
 
 
 def _enter(engine: Engine, provider: str, cap_cents: int, simulated: bool = False) -> tuple[int, int]:

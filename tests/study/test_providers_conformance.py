@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from provider_stages import REASON, STAGES, Stage, add_session, posting
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 from study_rows import add_study
 
 from recon.errors import BudgetError, OutcomeUnknownError, ProviderError, UsageError
 from study import ledger
 from study.database import HitRow, PaymentRow, StudyRow
-from study.engine import open_database, transaction, upgrade
+from study.engine import transaction
 from study.providers import PROVIDERS, launching, paying
 from study.providers.contract import Bonus
 
@@ -21,22 +20,14 @@ CAP = 10_000
 
 
 @pytest.fixture(params=list(STAGES))
-def stage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def stage(request: pytest.FixtureRequest, engine: Engine, amazon: None) -> Iterator[Stage]:
     """A provider with a study of a cap of $100 in the database."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    engine = open_database(f"sqlite:///{tmp_path / 'studies.sqlite'}")
-    upgrade(engine)
     with transaction(engine) as session:
         add_study(session, provider=request.param, cap_cents=CAP)
     made = STAGES[request.param](engine)
     yield made
     if made.market is not None:
         made.market.close()
-    engine.dispose()
 
 
 def test_all_are_registered() -> None:

@@ -29,7 +29,7 @@ from study.database import (
     WorkerContactRow,
     now,
 )
-from study.engine import open_database, transaction, upgrade
+from study.engine import transaction
 from study.providers import launching
 from study.quality.decisions import RULES, decide_by_person, decide_by_rules, latest, review
 from study.rewards import dues, give_bonus, rejection, settle
@@ -199,21 +199,13 @@ def test_rules_that_cannot_be_read_are_said(database: Engine) -> None:
 
 
 @pytest.fixture(params=["prolific", "mturk"])
-def stage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def stage(request: pytest.FixtureRequest, engine: Engine, amazon: None) -> Iterator[Stage]:
     """A marketplace where three raters handed their work in."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    engine = open_database(f"sqlite:///{tmp_path / 'studies.sqlite'}")
-    upgrade(engine)
     with transaction(engine) as session:
         add_study(session, provider=request.param, cap_cents=10_000, specification=SPECIFICATION)
     made = STAGES[request.param](engine)
     yield made
     made.market.close()
-    engine.dispose()
 
 
 def launched(stage: Stage) -> tuple[list[int], list[str]]:

@@ -92,17 +92,8 @@ def client(database: Engine, tmp_path: Path) -> TestClient:
 
 
 @pytest.fixture
-def lone(sqlite: Engine, tmp_path: Path) -> TestClient:
-    return TestClient(host_study(sqlite, tmp_path, settings_for("split-face")))
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path) -> Iterator[Engine]:
-    """For what does not depend on the system."""
-    engine = open_database(f"sqlite:///{tmp_path / 'one.sqlite'}")
-    upgrade(engine)
-    yield engine
-    engine.dispose()
+def lone(engine: Engine, tmp_path: Path) -> TestClient:
+    return TestClient(host_study(engine, tmp_path, settings_for("split-face")))
 
 
 def rows(engine: Engine, table: Any) -> int:
@@ -115,8 +106,8 @@ def test_a_session_from_consent_to_the_code(database: Engine, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("design", ["ranking", "pairwise", "acr"])
-def test_a_session_of_every_kind_of_page(sqlite: Engine, tmp_path: Path, design: str) -> None:
-    whole_session(sqlite, tmp_path, design)
+def test_a_session_of_every_kind_of_page(engine: Engine, tmp_path: Path, design: str) -> None:
+    whole_session(engine, tmp_path, design)
 
 
 def whole_session(database: Engine, tmp_path: Path, design: str) -> None:
@@ -177,7 +168,7 @@ def test_one_answer_sent_many_times_at_once_is_one_row(client: TestClient, datab
     assert rows(database, ResponseRow) == 1
 
 
-def test_answers_out_of_turn_are_refused_with_the_turn(lone: TestClient, sqlite: Engine) -> None:
+def test_answers_out_of_turn_are_refused_with_the_turn(lone: TestClient, engine: Engine) -> None:
     rater = Rater(lone).start()
     trials = rater.view["trials"]
     uuid = str(uuid4())
@@ -186,16 +177,16 @@ def test_answers_out_of_turn_are_refused_with_the_turn(lone: TestClient, sqlite:
         reply = rater.answer(trial, uuid=name)
         assert (reply.status_code, reply.json()["next"]) == (409, 1)
     assert rater.answer(trials[1], uuid=uuid).status_code == 409  # the identifier of another answer
-    assert rows(sqlite, ResponseRow) == 1
+    assert rows(engine, ResponseRow) == 1
 
 
-def test_an_answer_that_does_not_fit_the_trial_is_refused(lone: TestClient, sqlite: Engine) -> None:
+def test_an_answer_that_does_not_fit_the_trial_is_refused(lone: TestClient, engine: Engine) -> None:
     rater = Rater(lone).start()
     trial = rater.view["trials"][0]
     for answer in ({}, {"choice": "perhaps"}, {"choice": 1}, {"order": [0]}, {"choice": "real", "more": 1}):
         reply = rater.post("/api/answers", answer_body(trial, answer))
         assert reply.status_code == 400 and "choice" in reply.json()["error"]
-    assert rows(sqlite, ResponseRow) == 0
+    assert rows(engine, ResponseRow) == 0
 
 
 def test_a_rater_goes_on_where_the_session_stood(lone: TestClient) -> None:
@@ -221,10 +212,10 @@ def test_two_raters_do_not_see_each_other(client: TestClient, database: Engine) 
     assert sorted(numbers) == [0, 1]
 
 
-def test_without_a_good_token_nothing_is_written(lone: TestClient, sqlite: Engine) -> None:
+def test_without_a_good_token_nothing_is_written(lone: TestClient, engine: Engine) -> None:
     rater = Rater(lone).start()
     good = rater.view["token"]
-    with reading(sqlite) as session:
+    with reading(engine) as session:
         name, made = session.execute(select(StudyRow.name, StudyRow.created_at)).one()
     key, number = token_key(KEY, name, made), rater.view["session"]
     day = timedelta(days=1)
@@ -249,21 +240,21 @@ def test_without_a_good_token_nothing_is_written(lone: TestClient, sqlite: Engin
         ):
             reply = lone.post(path, json=body, headers={"Authorization": f"Bearer {token}"})
             assert reply.status_code == 401, token
-    assert rows(sqlite, ResponseRow) == 0
+    assert rows(engine, ResponseRow) == 0
     assert lone.post("/api/answers", json=answer_body(trial, {"choice": "real"})).status_code == 401
     rater.view["token"] = issue(key, number + 1000, now() + day)  # rightly signed, of nobody
     assert rater.answer(trial).status_code == 409
 
 
-def test_a_screen_that_will_not_do(sqlite: Engine, tmp_path: Path) -> None:
+def test_a_screen_that_will_not_do(engine: Engine, tmp_path: Path) -> None:
     needed = ScreenRequirements(width=1000, height=700, colour_depth=24, zoom=1.0, card=True)
     settings = settings_for("split-face", screen=needed, screen_out_code="NOPE")
-    rater = Rater(TestClient(host_study(sqlite, tmp_path, settings)))
+    rater = Rater(TestClient(host_study(engine, tmp_path, settings)))
     rater.consent()
     poor = {**SCREEN, "viewport_width": 999, "colour_depth": 16, "zoom": 1.5}
     problems = rater.post("/api/screen", poor).json()["problems"]
     assert len(problems) == 4 and "999 × 800" in problems[0] and "16" in problems[1] and "150 %" in problems[2]
-    assert rows(sqlite, TrialRow) == 0
+    assert rows(engine, TrialRow) == 0
     # Turned: a phone may be held either way.
     turned = {**SCREEN, "viewport_width": 700, "viewport_height": 1000, "pixels_per_mm": 3.8}
     assert rater.post("/api/screen", turned).json()["problems"] == []
@@ -275,8 +266,8 @@ def test_a_screen_that_will_not_do(sqlite: Engine, tmp_path: Path) -> None:
     assert other.post("/api/screen", turned).json()["state"] == "screened-out"
 
 
-def test_a_full_study_lets_nobody_in(sqlite: Engine, tmp_path: Path) -> None:
-    client = TestClient(host_study(sqlite, tmp_path, settings_for("split-face", raters=2)))
+def test_a_full_study_lets_nobody_in(engine: Engine, tmp_path: Path) -> None:
+    client = TestClient(host_study(engine, tmp_path, settings_for("split-face", raters=2)))
     Rater(client).start()
     Rater(client).start()
     third = Rater(client)
@@ -348,10 +339,10 @@ def test_a_paused_study_takes_nobody_new_and_lets_the_others_finish(client: Test
     assert inside.answer(inside.view["trials"][0]).status_code == 200
 
 
-def test_agreement_to_another_text_is_none(lone: TestClient, sqlite: Engine) -> None:
+def test_agreement_to_another_text_is_none(lone: TestClient, engine: Engine) -> None:
     rater = Rater(lone)
     reply = rater.post("/api/consent", {**rater.who, "consent_version": "0"})
-    assert reply.status_code == 409 and rows(sqlite, ParticipantRow) == 0
+    assert reply.status_code == 409 and rows(engine, ParticipantRow) == 0
 
 
 def test_a_rater_of_prolific_is_a_pseudonym_that_comes_back(database: Engine, tmp_path: Path) -> None:
@@ -398,9 +389,9 @@ def test_the_database_is_away(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_too_many_requests_are_told_when_to_come_again(sqlite: Engine, tmp_path: Path) -> None:
+def test_too_many_requests_are_told_when_to_come_again(engine: Engine, tmp_path: Path) -> None:
     limits = Limits(address_rate=0.5, address_burst=3, session_rate=0.5, session_burst=2)
-    client = TestClient(host_study(sqlite, tmp_path, settings_for("split-face", limits=limits)))
+    client = TestClient(host_study(engine, tmp_path, settings_for("split-face", limits=limits)))
     rater = Rater(client).start()
     replies = [rater.answer(rater.view["trials"][0]).status_code for _ in range(3)]
     assert replies == [200, 429, 429]
@@ -409,22 +400,22 @@ def test_too_many_requests_are_told_when_to_come_again(sqlite: Engine, tmp_path:
     assert client.get("/health").status_code == 200
 
 
-def test_a_large_request_is_refused_whatever_it_says_of_its_length(lone: TestClient, sqlite: Engine) -> None:
+def test_a_large_request_is_refused_whatever_it_says_of_its_length(lone: TestClient, engine: Engine) -> None:
     def pieces() -> Iterator[bytes]:
         for _ in range(40):
             yield b" " * 1000
 
     assert lone.post("/api/consent", content=b" " * 40_000).status_code == 413
     assert lone.post("/api/consent", content=pieces()).status_code == 413
-    assert rows(sqlite, ParticipantRow) == 0
+    assert rows(engine, ParticipantRow) == 0
 
 
-def test_the_log_tells_what_happened_and_not_to_whom(sqlite: Engine, tmp_path: Path) -> None:
+def test_the_log_tells_what_happened_and_not_to_whom(engine: Engine, tmp_path: Path) -> None:
     written = io.StringIO()
     write_journal(written)
     try:
         settings = settings_for("split-face", provider="prolific", completion_code="C")
-        client = TestClient(host_study(sqlite, tmp_path, settings), headers={"User-Agent": "secret-agent"})
+        client = TestClient(host_study(engine, tmp_path, settings), headers={"User-Agent": "secret-agent"})
         address = {"PROLIFIC_PID": "secret-person", "SESSION_ID": "secret-session"}
         rater = Rater(client, address).start()
         rater.answer(rater.view["trials"][0])
@@ -442,36 +433,36 @@ def test_the_log_tells_what_happened_and_not_to_whom(sqlite: Engine, tmp_path: P
         assert secret not in written.getvalue()
 
 
-def test_a_study_is_entered_once_and_only_as_itself(sqlite: Engine, tmp_path: Path) -> None:
+def test_a_study_is_entered_once_and_only_as_itself(engine: Engine, tmp_path: Path) -> None:
     settings = settings_for("split-face")
     stimuli = make_stimuli(tmp_path, "split")
-    first = enter_study(sqlite, settings, {"a": 1}, stimuli)
-    assert enter_study(sqlite, settings, {"a": 1}, stimuli) == first
-    assert rows(sqlite, SlotRow) == 4
+    first = enter_study(engine, settings, {"a": 1}, stimuli)
+    assert enter_study(engine, settings, {"a": 1}, stimuli) == first
+    assert rows(engine, SlotRow) == 4
     with pytest.raises(InputError, match="another study file"):
-        enter_study(sqlite, settings, {"a": 2}, stimuli)
+        enter_study(engine, settings, {"a": 2}, stimuli)
     with pytest.raises(InputError, match="other stimuli"):
-        enter_study(sqlite, settings, {"a": 1}, (replace(stimuli[0], sha256="f" * 64), *stimuli[1:]))
+        enter_study(engine, settings, {"a": 1}, (replace(stimuli[0], sha256="f" * 64), *stimuli[1:]))
     with pytest.raises(InputError, match="is one of people"):
-        enter_study(sqlite, settings, {"a": 1}, stimuli, simulated=True)
+        enter_study(engine, settings, {"a": 1}, stimuli, simulated=True)
     with pytest.raises(InputError, match="cannot run"):
-        enter_study(sqlite, settings_for("ranking", study="other"), {"a": 1}, stimuli)
+        enter_study(engine, settings_for("ranking", study="other"), {"a": 1}, stimuli)
 
 
-def test_raters_of_a_rehearsal_are_marked(sqlite: Engine, tmp_path: Path) -> None:
+def test_raters_of_a_rehearsal_are_marked(engine: Engine, tmp_path: Path) -> None:
     settings = settings_for("split-face")
-    enter_study(sqlite, settings, {}, make_stimuli(tmp_path, "split"), simulated=True)
-    Rater(TestClient(create_app(sqlite, tmp_path, settings))).start()
-    with reading(sqlite) as session:
+    enter_study(engine, settings, {}, make_stimuli(tmp_path, "split"), simulated=True)
+    Rater(TestClient(create_app(engine, tmp_path, settings))).start()
+    with reading(engine) as session:
         assert session.scalars(select(ParticipantRow.simulated)).all() == [True]
 
 
-def test_a_study_that_cannot_be_served_says_why(sqlite: Engine, tmp_path: Path) -> None:
+def test_a_study_that_cannot_be_served_says_why(engine: Engine, tmp_path: Path) -> None:
     settings = settings_for("split-face")
     with pytest.raises(InputError, match="no study 'trial'"):
-        create_app(sqlite, tmp_path, settings)
+        create_app(engine, tmp_path, settings)
     stimuli = make_stimuli(tmp_path, "split")
-    enter_study(sqlite, settings, {}, stimuli)
+    enter_study(engine, settings, {}, stimuli)
     (tmp_path / "stimuli" / f"{stimuli[3].sha256}.png").unlink()
     with pytest.raises(InputError, match=f"{stimuli[3].sha256}.*is missing"):
-        create_app(sqlite, tmp_path, settings)
+        create_app(engine, tmp_path, settings)

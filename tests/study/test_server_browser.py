@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import Engine, select
 from study_hosting import settings_for
-from study_pages import DESK, answers, begin, opened, shows, site, wait_for
+from study_pages import DESK, answers, arrived, begin, opened, shows, site, wait_for
 
 from study.database import AssignmentRow, ResponseRow
 from study.engine import reading
@@ -137,7 +137,7 @@ def test_ranking_with_a_finger(chromium: Browser, engine: Engine, tmp_path: Path
         page.keyboard.press("Escape")
         page.locator("#confirm-order").click()
         wait_for(page, 1)
-    assert [answer["order"] for answer in answers(engine)] == [[1, 0, 2, 3]]
+        assert [answer["order"] for answer in arrived(engine, 1)] == [[1, 0, 2, 3]]
 
 
 @pytest.mark.parametrize("design", ["split-face", "ranking", "pairwise", "acr"])
@@ -288,4 +288,4 @@ def test_the_key_of_a_digit_means_it_on_every_keyboard(chromium: Browser, engine
                 "([key, code]) => document.dispatchEvent(new KeyboardEvent('keydown', {key, code}))", [key, code]
             )
         wait_for(page, 3)
-    assert [answer["choice"] for answer in answers(engine)] == ["real", "fake", "fake"]
+        assert [answer["choice"] for answer in arrived(engine, 3)] == ["real", "fake", "fake"]

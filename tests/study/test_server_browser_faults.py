@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 from study_hosting import host_study, served, settings_for
-from study_pages import DESK, TWO_FRAMES, answers, begin, opened, shows, site, to_front, wait_for
+from study_pages import DESK, TWO_FRAMES, answers, arrived, begin, opened, shows, site, to_front, wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -63,7 +63,7 @@ def test_a_second_window_does_not_spoil_the_first(chromium: Browser, engine: Eng
         wait_for(page, 2)
         page.keyboard.press("1")
         wait_for(page, 3)
-    assert [answer["choice"] for answer in answers(engine)] == ["fake", "fake", "real"]
+        assert [answer["choice"] for answer in arrived(engine, 3)] == ["fake", "fake", "real"]
 
 
 def test_a_picture_that_comes_late_does_not_replace_the_question(
@@ -92,7 +92,7 @@ def test_a_picture_that_comes_late_does_not_replace_the_question(
         assert page.locator("#trial").get_attribute("data-shown") == "2"
         page.keyboard.press("1")
         wait_for(page, 3)
-    assert [answer["choice"] for answer in answers(engine)] == ["fake", "fake", "real"]
+        assert [answer["choice"] for answer in arrived(engine, 3)] == ["fake", "fake", "real"]
 
 
 def test_the_server_dies_and_comes_back(chromium: Browser, engine: Engine, tmp_path: Path) -> None:
@@ -133,4 +133,4 @@ def test_an_answer_that_is_refused_for_good_is_asked_again(chromium: Browser, en
         wait_for(page, 1)
         page.keyboard.press("2")
         wait_for(page, 2)
-    assert [answer["choice"] for answer in answers(engine)][:1] == ["fake"]
+        assert arrived(engine, 1)[0]["choice"] == "fake"

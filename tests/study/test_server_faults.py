@@ -222,14 +222,6 @@ def test_a_killed_postgresql_loses_and_doubles_nothing(tmp_path_factory: pytest.
             work_through(server, url, [fault])
 
 
-@pytest.fixture
-def sqlite(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'studies.sqlite'}")
-    upgrade(engine)
-    yield engine
-    engine.dispose()
-
-
 @contextmanager
 def locked(engine: Engine) -> Iterator[None]:
     """Another program has the writer's turn."""
@@ -252,10 +244,10 @@ def begun(engine: Engine, folder: Path) -> tuple[TestClient, list[dict[str, Any]
     return client, client.post("/api/arrive", json=who).json()["session"]["trials"], who
 
 
-def test_a_database_that_is_locked_for_a_moment_is_waited_for(sqlite: Engine, tmp_path: Path) -> None:
-    client, trials, _ = begun(sqlite, tmp_path)
+def test_a_database_that_is_locked_for_a_moment_is_waited_for(engine: Engine, tmp_path: Path) -> None:
+    client, trials, _ = begun(engine, tmp_path)
     with ThreadPoolExecutor(1) as pool:
-        with locked(sqlite):
+        with locked(engine):
             waiting = pool.submit(client.post, "/api/answers", json=answer_body(trials[0], {"choice": "real"}))
             time.sleep(0.5)
             assert not waiting.done()
@@ -263,16 +255,15 @@ def test_a_database_that_is_locked_for_a_moment_is_waited_for(sqlite: Engine, tm
 
 
 def test_a_database_that_stays_locked_is_a_503_for_all_in_time(
-    sqlite: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those who queue do not add up their waits; reading goes on; the same answer is taken afterwards."""
-    sqlite.dispose()
     monkeypatch.setattr(engine_module, "BUSY_MILLISECONDS", 400)
     monkeypatch.setattr(sessions, "TURN_SECONDS", 0.4)
-    engine = open_database(str(sqlite.url))
-    client, trials, who = begun(engine, tmp_path)
+    impatient = open_database(str(engine.url))
+    client, trials, who = begun(impatient, tmp_path)
     bodies = [answer_body(trials[0], {"choice": "real"}) for _ in range(8)]
-    with locked(engine), ThreadPoolExecutor(8) as pool:
+    with locked(impatient), ThreadPoolExecutor(8) as pool:
         begin = time.monotonic()
         replies = list(pool.map(lambda body: client.post("/api/answers", json=body), bodies))
         assert time.monotonic() - begin < 8 * 0.4  # one after another would take as long
@@ -280,7 +271,7 @@ def test_a_database_that_stays_locked_is_a_503_for_all_in_time(
     assert {reply.status_code for reply in replies} == {503}
     assert all(int(reply.headers["Retry-After"]) > 0 and "sqlite" not in reply.text for reply in replies)
     assert client.post("/api/answers", json=bodies[0]).json()["next"] == 1
-    engine.dispose()
+    impatient.dispose()
 
 
 def test_the_server_gives_up_before_the_page_does() -> None:
@@ -321,15 +312,14 @@ def test_a_full_disk_keeps_what_was_acknowledged_and_nothing_half(tmp_path: Path
     connection.close()
 
 
-def test_a_damaged_file_is_a_503(sqlite: Engine, tmp_path: Path) -> None:
-    client, trials, _ = begun(sqlite, tmp_path)
-    sqlite.dispose()
-    for path in tmp_path.glob("studies.sqlite*"):
+def test_a_damaged_file_is_a_503(engine: Engine, tmp_path: Path) -> None:
+    client, trials, _ = begun(engine, tmp_path)
+    engine.dispose()
+    for path in tmp_path.glob("*.sqlite*"):
         path.write_bytes(b"not a database at all" * 1000)
     reply = client.post("/api/answers", json=answer_body(trials[0], {"choice": "real"}))
     assert reply.status_code == 503 and int(reply.headers["Retry-After"]) > 0
     assert client.get("/health").status_code == 503
-    sqlite.dispose()
 
 
 def test_no_connection_left_is_a_503(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
