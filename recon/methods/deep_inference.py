@@ -21,7 +21,7 @@ from recon.methods.contract import Context, Reconstruction
 from recon.methods.result import reconstruction
 from recon.texture.combination import Combination, Term, convex, linear, make_term, nearest
 from recon.texture.completion import completed, pca_texture
-from recon.texture.correlation import cell_correlations, image_cells
+from recon.texture.correlation import image_cells
 from recon.texture.database import TextureDatabase
 from recon.texture.extractor_choice import resolve_extractor
 from recon.texture.face_correlations import LEAST_SIDE, FaceCorrelations
@@ -93,14 +93,12 @@ def _combine(
 ) -> Combination:
     """Weights over the database from the visible sides (eq. 3)."""
     sides = np.flatnonzero(share >= LEAST_SIDE)
-    features, cells = faces.measure(high, faces.sides & seen, scale=1)
+    measured = faces.measure(high, faces.sides & seen, scale=1)
     terms = []
-    for number, stored in enumerate(faces.correlations(1)):
-        own = cell_correlations(features[number][0], cells[number]).numpy()
-        area = cells[number].areas.numpy()[sides]
-        area = area / max(float(area.sum()), 1e-12)
+    for (own, areas), stored, unit in zip(measured, faces.correlations(1), faces.unit(1), strict=True):
+        area = areas[sides] / max(float(areas[sides].sum()), 1e-12)
         rows = np.einsum("s,nscd->ncd", area, stored[:, sides].astype(np.float32)).reshape(len(stored), -1)
-        target = np.einsum("s,scd->cd", area, own[sides] / faces.unit(1)[number]).ravel()
+        target = np.einsum("s,scd->cd", area, own[sides] / unit).ravel()
         terms.append(make_term(rows, target, 1.0 / max(float(np.linalg.norm(rows, axis=1).mean()), 1e-12)))
     return _COMBINE[name](terms)
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from recon.texture.completion import face_masks
-from recon.texture.correlation import LayerCells, cell_correlations, erode_for, image_cells
+from recon.texture.correlation import cell_correlations, erode_for, image_cells
 from recon.texture.database import TextureDatabase
 from recon.texture.features import CORRELATION_LAYERS, SYNTHESIS_LAYERS, FeatureExtractor, Layer
 from recon.texture.pyramid import reduce_by
@@ -74,24 +74,29 @@ class FaceCorrelations:
 
     def measure(
         self, texture: NDArray[np.float32], sides: NDArray[np.bool_], scale: int
-    ) -> tuple[list[torch.Tensor], list[LayerCells]]:
-        """Correlated feature maps of an ``(H, W, 3)`` sRGB-encoded crop and the ``sides`` at each layer."""
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Per correlated layer the ``(2, C, C)`` correlations and the ``(2,)`` areas of ``sides`` ``(2, H, W)``.
+
+        Args:
+            texture: ``(H, W, 3)`` crop, sRGB-encoded.
+        """
         image = torch.from_numpy(np.ascontiguousarray(texture.transpose(2, 0, 1)))[None]
         area = torch.from_numpy(sides).float()[None]
         image, area = reduce_by(image, scale), reduce_by(area, scale)
-        device = next(iter(self.extractor.state_dict().values())).device
+        device = str(next(iter(self.extractor.state_dict().values())).device)
+        cap = _MOST_EROSION * self.database.size / 512.0 / scale
+        inside = area[0] >= 0.5
+        found = []
         # What is compared with other people's, and kept, is measured in full float32 on every device.
         with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             maps = self.extractor(image.to(device))
-        features = [maps[tap].cpu() for tap in self.correlation_taps]
-        cap = _MOST_EROSION * self.database.size / 512.0 / scale
-        cells = []
-        for layer, feature in zip(self.correlation_layers, features, strict=True):
-            inside = area[0] >= 0.5
-            # The midline between the sides is no edge of the mask.
-            inner = inside & erode_for(inside.any(dim=0), min(layer.radius, cap))
-            cells += image_cells([layer], inner, [feature])
-        return features, cells
+            for tap, layer in zip(self.correlation_taps, self.correlation_layers, strict=True):
+                # The midline between the sides is no edge of the mask.
+                inner = inside & erode_for(inside.any(dim=0), min(layer.radius, cap))
+                (cells,) = image_cells([layer], inner, [maps[tap]])
+                correlations = cell_correlations(maps[tap][0], cells.to(device))
+                found.append((correlations.cpu().numpy(), cells.areas.numpy()))
+        return found
 
     def correlations(self, scale: int) -> list[NDArray[np.float16]]:
         """Per correlated layer ``(N, 2, C, C)`` float16 in units of :meth:`unit`, textures reduced by ``scale``."""
@@ -121,9 +126,8 @@ class FaceCorrelations:
         """``(layers,)`` the factor that each layer's stored correlations were divided by, to fit 16 bits."""
 
         def make() -> NDArray[np.float32]:
-            features, cells = self.measure(self._crop(0), self.sides, scale)
-            largest = [cell_correlations(f[0], c).abs().max() for f, c in zip(features, cells, strict=True)]
-            return np.array([float(value) for value in largest], np.float32)
+            measured = self.measure(self._crop(0), self.sides, scale)
+            return np.array([np.abs(correlations).max() for correlations, _ in measured], np.float32)
 
         return np.array(self.database.derived(f"face-units-{self.extractor.identity}-{scale}", make))
 
@@ -134,8 +138,7 @@ class FaceCorrelations:
         unit = self.unit(scale)
         columns: list[list[NDArray[np.float16]]] = [[] for _ in self.correlation_layers]
         for index in range(len(self.database)):
-            features, cells = self.measure(self._crop(index), self.sides, scale)
-            for number, (feature, cell) in enumerate(zip(features, cells, strict=True)):
-                found = cell_correlations(feature[0], cell) / max(float(unit[number]), 1e-12)
-                columns[number].append(found.numpy().astype(np.float16))
+            measured = self.measure(self._crop(index), self.sides, scale)
+            for column, (correlations, _), one in zip(columns, measured, unit, strict=True):
+                column.append((correlations / max(float(one), 1e-12)).astype(np.float16))
         return [np.stack(column) for column in columns]
