@@ -71,6 +71,74 @@ def test_the_masked_mean_is_the_weighted_mean_of_seen_texels(mask: np.ndarray, i
         assert found[row, column] == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.fixture(scope="module")
+def scattered() -> np.ndarray:
+    """Holes all over, a hair one texel wide, two texels far from anything, one of them in the corner."""
+    rng = np.random.default_rng(7)
+    mask = np.zeros((200, 190), bool)
+    mask[20:100, 15:90] = rng.random((80, 75)) < 0.4
+    mask[120:170, 150] = True
+    mask[170, 30] = mask[199, 189] = True
+    return mask
+
+
+@pytest.mark.parametrize("sigma", [3.0, 4.0, 8.0, 20.0, 45.0])
+def test_small_weights_divide_as_well_as_large_ones(
+    scattered: np.ndarray, sigma: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the definition in double precision, values over eight decades, weights down to the least that counts.
+
+    Inside the mask the weight is at least that of the kernel's middle, 1 / (2 π σ²); beyond, down to 1e-6.
+    """
+    rng = np.random.default_rng(8)
+    image = (10 ** rng.uniform(-4, 0, scattered.shape)).astype(np.float32)
+    image[:, 100:] *= 1e-4
+
+    def sums(values: np.ndarray) -> np.ndarray:
+        return np.asarray(gaussian_filter(values.astype(np.float64), sigma, mode="constant", truncate=3.0))
+
+    weight = sums(scattered)
+    counts, never = weight > 1.00001e-6, weight < 0.99999e-6
+    expected = sums(np.where(scattered, image, 0)) / np.where(counts, weight, 1)
+    found = masked_gaussian(image, scattered, sigma)
+    np.testing.assert_allclose(found[scattered], expected[scattered], rtol=3e-7)
+    np.testing.assert_allclose(found[counts], expected[counts], rtol=1e-6)
+    assert not found[never].any()
+    constant = masked_gaussian(np.full(scattered.shape, 0.37, np.float32), scattered, sigma)
+    np.testing.assert_allclose(constant[counts], 0.37, rtol=3e-7)
+    # No worse than direct passes.
+    monkeypatch.setattr("recon.texture.gaussian.SPECTRAL_RADIUS", 1000)
+    monkeypatch.setattr("recon.texture.masked._normalisations", {})
+    directly = masked_gaussian(image, scattered, sigma)
+
+    def error(values: np.ndarray) -> float:
+        return float(np.abs(values[scattered] / expected[scattered] - 1.0).max())
+
+    assert error(found) <= 1.5 * error(directly)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1.5, 6.0])
+def test_a_mask_that_is_moved_moves_its_means(sigma: float) -> None:
+    """Only the mask with its surroundings is filtered: to where it lies, and to the square's edges, nothing is due."""
+    rng = np.random.default_rng(9)
+    patch, values = rng.random((14, 11)) > 0.3, rng.random((14, 11, 3)).astype(np.float32)
+    found = []
+    for row, column in ((30, 40), (50, 25)):
+        mask, image = np.zeros((100, 90), bool), rng.random((100, 90, 3)).astype(np.float32)
+        mask[row : row + 14, column : column + 11] = patch
+        image[row : row + 14, column : column + 11] = values
+        means = masked_gaussian(image, mask, sigma)
+        found.append(np.roll(means, (-row, -column), axis=(0, 1)))
+    np.testing.assert_array_equal(*found)
+    assert found[0].any()
+    corner = np.zeros((100, 90), bool)
+    corner[:14, :11] = patch
+    padded = np.zeros((100, 90, 3), np.float32)
+    padded[:14, :11] = values
+    cut = masked_gaussian(padded, corner, sigma)
+    np.testing.assert_allclose(cut[:60, :50], found[0][:60, :50], rtol=3e-7, atol=1e-9)
+
+
 def test_a_constant_stays_and_out_of_reach_is_zero(mask: np.ndarray) -> None:
     smooth = masked_gaussian(np.full(mask.shape, 0.37, np.float32), mask, 2.0)
     assert smooth[mask] == pytest.approx(0.37, abs=1e-6)

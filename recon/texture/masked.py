@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, label
 
-from recon.texture.gaussian import filtering_device, gaussian
+from recon.texture.gaussian import filtering_device, gaussian, kernel_radius
 
 _MOST_KEPT = 96 * 2**20
 """Bytes of normalisations that a process keeps, the least recently used dropped first."""
@@ -36,12 +36,24 @@ def masked_gaussian(
     Returns:
         float32 of the shape of ``image``; where no texel of the mask is in reach, 0.
     """
-    inside = np.where(mask[..., None] if image.ndim == 3 else mask, image, 0).astype(np.float32)
-    if sigma <= 0:
-        return inside
-    total = gaussian(inside, sigma, truncate)
-    scale = _normalisation(mask, sigma, truncate)
-    return np.asarray(total * (scale[..., None] if image.ndim == 3 else scale), dtype=np.float32)
+    box = _box(mask, kernel_radius(max(sigma, 0.0), truncate))
+    seen, part = mask[box], image[box]
+    mean = np.where(seen[..., None] if image.ndim == 3 else seen, part, 0).astype(np.float32)
+    if sigma > 0 and mean.size:
+        scale = _normalisation(seen, sigma, truncate)
+        mean = gaussian(mean, sigma, truncate) * (scale[..., None] if image.ndim == 3 else scale)
+    out = np.zeros(image.shape, np.float32)
+    out[box] = mean
+    return out
+
+
+def _box(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+    """Rows and columns of the texels of ``mask`` with a margin, within the square; empty where the mask is."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(0), slice(0)
+    return (slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
+            slice(max(columns[0] - margin, 0), columns[-1] + margin + 1))  # fmt: skip
 
 
 def _normalisation(mask: NDArray[np.bool_], sigma: float, truncate: float) -> NDArray[np.float32]:
