@@ -7,8 +7,12 @@ and says which library, version, parameters and direction its number has. :data:
 
 from __future__ import annotations
 
-from metrics.contract import Metric, SetMetric
+from typing import TYPE_CHECKING, Any
+
 from recon.registry import Registry
+
+if TYPE_CHECKING:
+    from metrics.contract import Metric, SetMetric
 
 METRICS: Registry[Metric] = Registry(
     "metric",
@@ -56,3 +60,12 @@ SET_METRICS: Registry[SetMetric] = Registry(
 )
 
 __all__ = ["METRICS", "Metric", "SET_METRICS", "SetMetric"]
+
+
+def __getattr__(name: str) -> Any:
+    """The two contracts, imported when they are used: a help text waits for no NumPy."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from metrics import contract
+
+    return getattr(contract, name)

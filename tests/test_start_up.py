@@ -20,12 +20,12 @@ ROOT = Path(__file__).resolve().parent.parent
 # What takes a tenth of a second or more to import.
 HEAVY = (
     "PIL", "alembic", "altair", "anny", "boto3", "dask", "distributed", "dlib", "drjit", "embreex", "fastapi", "h5py",
-    "lpips", "mitsuba", "pandas", "pyarrow", "pydantic", "requests", "rich", "scipy", "skimage", "sqlalchemy",
+    "lpips", "mitsuba", "numpy", "pandas", "pyarrow", "pydantic", "requests", "rich", "scipy", "skimage", "sqlalchemy",
     "streamlit", "torch", "torch_fidelity", "torchmetrics", "torchvision", "trimesh", "uvicorn",
 )  # fmt: skip
 NETWORKS = ("torch", "torchvision", "torchmetrics", "torch_fidelity", "lpips", "h5py", "dlib")
 # What neither a look at a run that is up to date needs, nor a comparison of what was measured.
-FOR_WORK_ALONE = {*HEAVY, "concurrent.futures.process", "pyarrow.compute", "pyarrow.dataset"} - {"pyarrow", "rich"}
+FOR_WORK_ALONE = {*HEAVY, "pyarrow.compute", "pyarrow.dataset"} - {"numpy", "pyarrow", "rich"}
 PAGES = ("streamlit", "altair", "fastapi", "uvicorn", "dask", "distributed", "mitsuba", "boto3")
 
 # Calls every command below one group with --help and with an option that there is none of, and prints what was loaded.
@@ -109,7 +109,7 @@ def home(tmp_path: Path) -> Path:
         ("study report absent", 3, "study database upgrade", ("scipy.stats", *PAGES, *NETWORKS)),
         ("assets list", 0, "vgg16-hed", ("scipy", "PIL", "pandas", *NETWORKS)),
         ("assets where", 0, "home", ("scipy", "PIL", "pandas", "rich", *NETWORKS)),
-        ("metrics --list", 0, "lpips-alex", tuple(set(HEAVY) - {"rich"})),
+        ("metrics --list", 0, "lpips-alex", tuple(set(HEAVY) - {"numpy", "rich"})),
     ],
 )
 def test_what_ends_before_its_work_loads_nothing_for_it(
