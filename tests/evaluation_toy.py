@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace as replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from work_here import silent
 
 from metrics.contract import Component, Judged, Metric, SetMetric, Weights, one_by_one
 from metrics.evaluate import Choice, Evaluation, evaluate
@@ -21,7 +22,6 @@ from recon.errors import AssetError, InputError
 from recon.images import write_png
 from recon.runs.folder import FORMAT, ResultKey, RunFolder, file_hashes
 from recon.storage import write_json
-from recon.worker_pool import Event, Finished, Reported
 
 SIZE = 96
 PEOPLE = {"anna": "female", "bert": "male", "carl": "male"}
@@ -38,20 +38,6 @@ BUILT_IN = {
 }
 RESULTS = len(PEOPLE) * len(PROTOCOLS) * len(ERRORS)
 FAR = ResultKey("far", "identity", "anna")
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """No progress."""
-
-
-def in_this_process(tasks: Any, prepare: Any, argument: Any, *, jobs: int, threads: int) -> Iterator[Event]:
-    """What the worker processes do, without them."""
-    work = prepare(argument)
-    for task in tasks:
-        reports: list[Any] = []
-        work(task, reports.append)
-        yield from (Reported(task, content) for content in reports)
-        yield Finished(task)
 
 
 def run(folder: RunFolder, *metrics: str, **choice: Any) -> Evaluation:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import evaluation_toy as toy
 import pytest
-from evaluation_toy import BUILT_IN, in_this_process
+from evaluation_toy import BUILT_IN
+from work_here import in_this_process
 
 from recon.runs.folder import RunFolder
 

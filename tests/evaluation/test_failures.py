@@ -24,6 +24,7 @@ from evaluation_toy import (
     write_result,
 )
 from PIL import Image
+from work_here import in_this_process
 
 from metrics.evaluate import Choice, evaluate
 from metrics.rows import read_rows
@@ -114,7 +115,7 @@ def test_what_found_no_room_on_the_gpu_beside_others_is_measured_again_alone(
 
     def noted(tasks: Any, prepare: Any, argument: Any, *, jobs: int, threads: int) -> Any:
         rounds.append(jobs)
-        return toy.in_this_process(tasks, prepare, argument, jobs=jobs, threads=threads)
+        return in_this_process(tasks, prepare, argument, jobs=jobs, threads=threads)
 
     def measure(batch: Any, device: str) -> Any:
         if rounds[-1] > 1 or never:

@@ -22,13 +22,13 @@ from evaluation_toy import (
     PROTOCOLS,
     RESULTS,
     SIZE,
-    in_this_process,
     photograph,
     rows_of,
     run,
     write_result,
 )
 from run_programs import CHECKOUT, contents, wait_for
+from work_here import in_this_process
 
 from metrics.rows import read_rows, write_rows
 from recon.assets import file_sha256

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation_toy import in_this_process
 from import_toy import PEOPLE, PROTOCOLS, SIZE, Outcome, everyone, write_reference, write_result
 from texture_toy import face
+from work_here import in_this_process
 
 import mesoface
 from recon.runs.folder import FORMAT, ResultKey, RunFolder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -10,26 +10,12 @@ from typing import Any
 
 import pytest
 import run_fakes
+from work_here import in_this_process, silent
 
 from recon.data.protocols import parse_protocols
 from recon.runs import RunConfig, Summary, execute
-from recon.worker_pool import Event, Finished, Reported
 
 Run = Callable[..., Summary]
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """No progress."""
-
-
-def in_this_process(tasks: Any, prepare: Any, argument: Any, *, jobs: int, threads: int) -> Iterator[Event]:
-    """What the worker processes do, without them."""
-    work = prepare(argument)
-    for task in tasks:
-        reports: list[Any] = []
-        work(task, reports.append)
-        yield from (Reported(task, content) for content in reports)
-        yield Finished(task)
 
 
 @pytest.fixture

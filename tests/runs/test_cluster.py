@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import run_fakes
 from run_programs import CHECKOUT, contents, results
+from work_here import in_this_process, silent
 
 from recon.cluster import on_cluster
 from recon.cluster.facts import difference, facts, programs, session_file
@@ -31,10 +32,6 @@ from recon.worker_pool import current_cluster
 distributed = pytest.importorskip("distributed", reason="pip install 'mesoface[cluster]'")
 
 Progress = Callable[[str, int, int], None]
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """No progress."""
 
 
 @pytest.fixture
@@ -54,8 +51,6 @@ def asked(people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunC
 @pytest.fixture
 def undisturbed(asked: RunConfig, tmp_path: Path) -> dict[str, str]:
     """Hashes of the files that a run without a cluster makes, in this process."""
-    from tests.runs.conftest import in_this_process
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("recon.runs.execution.work_through", in_this_process)
         execute(replace(asked, out=tmp_path / "serial", jobs=1), silent)

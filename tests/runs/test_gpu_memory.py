@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import run_fakes
 from run_programs import contents, finish, start
+from work_here import in_this_process
 
 from recon.gpu_memory import HOPELESS, ran_out, too_small
 from recon.runs import Summary
 from recon.worker_pool import Event
-from tests.runs.conftest import in_this_process
 
 Run = Callable[..., Summary]
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import run_fakes
 import store_server
+from work_here import in_this_process, silent
 
 from recon.data.protocols import parse_protocols
 from recon.runs import RunConfig, execute
-from tests.runs.conftest import in_this_process, silent
 
 PROTOCOLS = "identity,occlude:right,blur:2"
 

@@ -17,13 +17,13 @@ import pytest
 import run_fakes
 import store_runs
 from store_server import BUCKET, contents, objects
+from work_here import in_this_process, silent
 
 from recon.cluster import on_cluster
 from recon.errors import UsageError
 from recon.runs import ResultKey, RunConfig, RunFolder, Summary, execute
 from recon.store import made_in
 from recon.worker_pool import current_cluster
-from tests.runs.conftest import in_this_process, silent
 from tests.store.conftest import PROTOCOLS
 
 ADDRESS = f"s3://{BUCKET}/lab/run"
