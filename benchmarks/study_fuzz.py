@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-import httpx
+import httpx2
 import schemathesis
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -204,7 +204,7 @@ def fuzz(app: FastAPI, client: TestClient, judge: Judge, requests: int) -> None:
         sent.pop("cookies", None)
         try:
             reply = client.request(headers=headers, **sent)
-        except httpx.InvalidURL:
+        except httpx2.InvalidURL:
             judge.unsendable += 1  # by this client; it never left
             return
         if case.path.startswith("/stimuli/") and not reply.url.path.startswith("/stimuli/"):

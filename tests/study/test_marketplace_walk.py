@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
+import httpx2
 import pytest
 import yaml
 from fake_mturk import FakeMTurk
@@ -167,26 +167,26 @@ def walk(
     market.close()
 
 
-def come(address: str, parameters: dict[str, str]) -> httpx.Response:
+def come(address: str, parameters: dict[str, str]) -> httpx2.Response:
     """A rater opens the page and agrees."""
     body = {"parameters": parameters, "visitor": str(uuid4()), "consent_version": "1"}
-    return httpx.post(f"{address}/api/consent", json=body, trust_env=False)
+    return httpx2.post(f"{address}/api/consent", json=body, trust_env=False)
 
 
 def work(address: str, parameters: dict[str, str], milliseconds: int) -> tuple[str, dict[str, Any]]:
     """A whole session: what the page says of the screen, and how it hands the work in."""
     token = come(address, parameters).json()["token"]
     headers = {"Authorization": f"Bearer {token}"}
-    screen = httpx.post(f"{address}/api/screen", json=SCREEN, headers=headers, trust_env=False)
+    screen = httpx2.post(f"{address}/api/screen", json=SCREEN, headers=headers, trust_env=False)
     if screen.status_code != 200:
         return str(screen.json()["error"]), {}
     arriving = {"parameters": parameters, "visitor": str(uuid4())}
-    view = httpx.post(f"{address}/api/arrive", json=arriving, trust_env=False).json()["session"]
+    view = httpx2.post(f"{address}/api/arrive", json=arriving, trust_env=False).json()["session"]
     for trial in view["trials"]:
         body = {**answer_body(trial, {"choice": "real"}), "reaction_ms": milliseconds}
-        reply = httpx.post(f"{address}/api/answers", json=body, headers=headers, trust_env=False)
+        reply = httpx2.post(f"{address}/api/answers", json=body, headers=headers, trust_env=False)
         assert reply.status_code == 200, reply.text
-    done = httpx.post(f"{address}/api/arrive", json=arriving, trust_env=False).json()["session"]["completion"]
+    done = httpx2.post(f"{address}/api/arrive", json=arriving, trust_env=False).json()["session"]["completion"]
     return "", done
 
 

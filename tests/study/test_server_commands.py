@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from click.testing import CliRunner
 from fastapi.testclient import TestClient
@@ -72,9 +72,9 @@ def process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         until = time.monotonic() + 60
         while True:
             try:
-                if httpx.get(f"{address}/health").status_code == 200:
+                if httpx2.get(f"{address}/health").status_code == 200:
                     break
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 pass  # not there yet
             assert running.poll() is None and time.monotonic() < until, running.communicate()[1]
             time.sleep(0.1)
@@ -88,7 +88,7 @@ def process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 def test_a_study_is_served_by_two_processes_until_ctrl_c(folder: Path, url: str) -> None:
     with process(str(folder), "--db", url, "--workers", "2") as (running, address):
         who = {"parameters": {}, "visitor": VISITOR}
-        with httpx.Client(base_url=address) as client:
+        with httpx2.Client(base_url=address) as client:
             assert "How real do these faces look?" in client.get("/").text
             session = client.post("/api/consent", json={**who, "consent_version": "1"}).json()
             headers = {"Authorization": f"Bearer {session['token']}"}
@@ -112,7 +112,7 @@ def test_a_study_is_served_by_two_processes_until_ctrl_c(folder: Path, url: str)
 def test_who_is_told_to_end_ends_well(folder: Path, url: str, workers: str) -> None:
     """Supervisors of processes send SIGTERM, and take any other status than 0 for a failure."""
     with process(str(folder), "--db", url, "--workers", workers) as (running, address):
-        assert httpx.get(f"{address}/").status_code == 200
+        assert httpx2.get(f"{address}/").status_code == 200
         running.send_signal(signal.SIGTERM)
         log = running.communicate(timeout=30)[1]
         assert running.returncode == 0, log

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from own_postgresql import own_postgresql
@@ -103,16 +103,16 @@ class Rater:
     """One rater's page: sends again what failed, with the same identifier, and looks again now and then."""
 
     def __init__(self, port: int) -> None:
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=25)
+        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=25)
         self.who: dict[str, Any] = {"parameters": {}, "visitor": str(uuid4())}
         self.acknowledged: list[str] = []
         self.failures = 0
 
-    def once(self, path: str, body: dict[str, Any]) -> httpx.Response | None:
+    def once(self, path: str, body: dict[str, Any]) -> httpx2.Response | None:
         """A reply that says something, or None where it must be asked again."""
         try:
             reply = self.client.post(path, json=body)
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return None
         assert reply.status_code in (200, 429, 503), reply.text
         if reply.status_code != 200:
@@ -215,7 +215,7 @@ def test_a_killed_postgresql_loses_and_doubles_nothing(tmp_path_factory: pytest.
                 # Of a process that nobody has reaped they would say that it runs.
                 for lock in (place / "postmaster.pid", *place.glob(".s.PGSQL.*.lock")):
                     lock.unlink()
-                reply = httpx.get(f"http://127.0.0.1:{server.port}/health", timeout=25)
+                reply = httpx2.get(f"http://127.0.0.1:{server.port}/health", timeout=25)
                 assert reply.status_code == 503 and "postgres" not in reply.text
                 postgresql.start()
 
