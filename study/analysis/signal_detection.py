@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics import statistics
-from metrics.statistics import RESAMPLES, SEED
+from metrics.statistics import RESAMPLES, SEED, Z_95
 from recon.errors import InputError
 from study.analysis.fooling import Verdicts
 from study.analysis.resampling import percentile_interval, resampling_weights
@@ -29,7 +29,6 @@ from study.contract import PHOTOGRAPH
 
 Float = NDArray[np.float64]
 
-Z_95 = 1.959964
 LEAST_OWN_TRIALS = 8
 """Of either kind, for a rater's own d′ to enter a mean. The correction pulls rates of few trials further to ½ than
 those of many: one rendering beside six photographs gives raters of d′ = 0 and c = 0.5 a mean of 0.22."""

@@ -9,6 +9,7 @@ import pandas as pd
 
 from metrics.comparison import Estimate
 from metrics.report.layout import shown
+from metrics.statistics import Z_95
 from recon.errors import InputError
 from study.analysis.fooling import box_plot
 from study.analysis.opinion_scores import (
@@ -21,8 +22,6 @@ from study.analysis.subject_bias import SubjectModel, subject_model
 from study.report.figures import rater_boxes
 from study.report.tables import Cell, Column, Section, Table, no_order, ranks_in_words
 from study.report.verdicts import contrast_section
-
-Z_95 = 1.959964
 
 
 def opinion_sections(frame: pd.DataFrame, hues: Mapping[str, int]) -> tuple[Section, ...]:
