@@ -37,7 +37,7 @@ from schemathesis import Case, GenerationMode
 from sqlalchemy import Engine, select
 
 # Makes the checkout the first place to look for packages.
-from study_load import SCREEN, database, make_study
+from study_load import SCREEN, database, make_study, verdict
 
 KEY = bytes(range(32))
 SECRETS = ("deep-linear", "deep-nearest", "visio", "person", "meso", "study.yaml", "sqlite", "postgresql", "Traceback")
@@ -92,19 +92,10 @@ def seated(client: TestClient, answers: int) -> Rater:
     rater = Rater(who["visitor"], view["token"], view["session"])
     client.post("/api/screen", json=SCREEN, headers={"Authorization": f"Bearer {rater.token}"})
     for index in range(answers):
-        uuid = str(uuid4())
-        body = {
-            "index": index,
-            "client_uuid": uuid,
-            "answer": {"choice": "real"},
-            "reaction_ms": 1500,
-            "viewport_width": 1280,
-            "viewport_height": 800,
-            "device_pixel_ratio": 1.0,
-        }
+        body = verdict(index, "real")
         reply = client.post("/api/answers", json=body, headers={"Authorization": f"Bearer {rater.token}"})
         assert reply.status_code == 200, reply.text
-        rater.acknowledged.add(uuid)
+        rater.acknowledged.add(body["client_uuid"])
     return rater
 
 

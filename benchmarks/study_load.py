@@ -50,6 +50,17 @@ SCREEN = {
 }
 
 
+def verdict(index: int, choice: str) -> dict[str, Any]:
+    """What the page sends for trial ``index``."""
+    return {
+        "index": index,
+        "client_uuid": str(uuid4()),
+        "answer": {"choice": choice},
+        "reaction_ms": 1500,
+        **{name: SCREEN[name] for name in ("viewport_width", "viewport_height", "device_pixel_ratio")},
+    }
+
+
 def make_study(folder: Path, raters: int) -> None:
     """A study folder: the published split-face study for ``raters`` people, with pictures of about 50 kB each."""
     from study.contract import PHOTOGRAPH, Stimulus
@@ -315,15 +326,7 @@ async def one_session(ports: Sequence[int], ledger: Ledger, chance: random.Rando
                 if "://" not in picture["url"]:  # else another server has it
                     await browser.ask("picture", "/" + picture["url"])
             await pause()
-            answer = {
-                "index": trial["index"],
-                "client_uuid": str(uuid4()),
-                "answer": {"choice": chance.choice(("real", "fake"))},
-                "reaction_ms": 1500,
-                "viewport_width": 1280,
-                "viewport_height": 800,
-                "device_pixel_ratio": 1.0,
-            }
+            answer = verdict(trial["index"], chance.choice(("real", "fake")))
             await browser.ask("answer", "/api/answers", answer)
             ledger.acknowledged.append(answer["client_uuid"])
         ledger.finished += 1
