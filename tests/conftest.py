@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,18 @@ def asset(mesoface_home: Path) -> Callable[[str], Path]:
             pytest.skip(f"needs the asset '{name}': {error}")
 
     return find
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever connects to anything, or fetches an asset, fails the test."""
+    from recon import assets
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the network was touched")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(assets, "fetch", refuse)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -284,15 +283,6 @@ def test_no_feature_that_counts_reads_outside_an_eroded_mask(trunk: bool) -> Non
             row = int(torch.nonzero(area[:, 48 // layer.stride] >= 0.5)[0])
             top, _, _, _ = reach(extractor, number, (row, 48 // layer.stride), 96)
             assert top >= 8 + offset, (layer.name, offset)
-
-
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("the network was touched")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(assets, "fetch", refuse)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,15 +30,6 @@ from recon.errors import AssetError, ImageError
 TRUNKS = {"alexnet": "alex", "vgg16": "vgg", "squeezenet": "squeeze"}
 LPIPS_TAPS = {"alex": (1, 4, 7, 9, 11), "vgg": (3, 8, 15, 22, 29), "squeeze": (1, 4, 7, 9, 10, 11, 12)}
 """Last layers of the slices in ``lpips.pretrained_networks``."""
-
-
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("the network was touched")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(assets, "fetch", refuse)
 
 
 Put = Callable[[str, Path], None]

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from dashboard_app import PATIENCE, opened, page_html
 from streamlit.testing.v1 import AppTest
 
 from dashboard import background
@@ -34,7 +35,6 @@ from metrics.report.layout import shown, shown_interval
 
 METHODS = ("meso", "pca", "mir<b>ror")
 PEOPLE = 12
-WAIT = 60
 
 
 def _page() -> None:
@@ -44,16 +44,7 @@ def _page() -> None:
 
 
 def _open(**address: str) -> AppTest:
-    page = AppTest.from_function(_page, default_timeout=WAIT)
-    for name, value in address.items():
-        page.query_params[name] = value
-    page.run()
-    assert not page.exception
-    return page
-
-
-def _html(page: AppTest) -> str:
-    return "".join(str(element.proto.body) for element in page.get("html"))
+    return opened(_page, address)
 
 
 def _table(shift: float = 0.0) -> list[dict[str, Any]]:
@@ -90,7 +81,7 @@ def _concluded(folder: Path, **filters: tuple[str, ...]) -> Comparison:
 
 
 def test_leaderboard_has_the_numbers_of_compare_and_escapes_names(folder: Path) -> None:
-    page = _html(_open(run="first", protocol="identity"))
+    page = page_html(_open(run="first", protocol="identity"))
     standings = _concluded(folder, protocols=("identity",)).standings
     for one in standings:
         digits = 2 if one.place.metric == "PSNR" else 3
@@ -145,7 +136,7 @@ def test_a_drawing_holds_the_tables_of_its_layers() -> None:
 def test_groups_have_their_gap_with_its_p(folder: Path) -> None:
     page = _open(run="first", protocol="identity", part="groups", by="gender", metric="PSNR")
     found = conclude([runs()["first"].folder], Selection(metrics=("PSNR",), protocols=("identity",)), "gender")
-    said = _html(page)
+    said = page_html(page)
     for gap in found.fairness:
         assert shown(gap.gap.value, 3) in said and f"{gap.adjusted:.3f}" in said
     assert "served worst" in said
@@ -153,14 +144,14 @@ def test_groups_have_their_gap_with_its_p(folder: Path) -> None:
 
 def test_strength_is_a_slope_where_there_are_two_and_a_sentence_where_there_is_one(folder: Path) -> None:
     # blur:8 is 3 dB below blur:4, for everybody: one doubling.
-    assert "−3.00" in _html(_open(run="first", protocol="blur:4", part="strength", metric="PSNR"))
+    assert "−3.00" in page_html(_open(run="first", protocol="blur:4", part="strength", metric="PSNR"))
     assert any(
         "was run at one strength" in one.value for one in _open(run="first", protocol="identity", part="strength").info
     )
 
 
 def test_another_run_says_what_changed(folder: Path) -> None:
-    said = _html(_open(run="later", protocol="identity", part="changes", before="first", metric="PSNR"))
+    said = page_html(_open(run="later", protocol="identity", part="changes", before="first", metric="PSNR"))
     assert "+1.00" in said and "later:meso − first:meso" in said and "better" in said
 
 
@@ -183,7 +174,7 @@ def test_a_spectrum_is_read_beside_the_page_and_then_drawn(folder: Path) -> None
     page = _open(run="first", protocol="blur:8", part="spectrum")
     run = runs()["first"]
     work = background.known(("spectrum", str(run.folder.path), run.stamp, "blur:8"))
-    assert work is not None and work._ended.wait(WAIT) and work.result.people == 0
+    assert work is not None and work._ended.wait(PATIENCE) and work.result.people == 0
     assert any("No spectrum: the albedo maps of this run are not here" in one.value for one in page.run().info)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import comparison_runs
 import numpy as np
 import pytest
+from dashboard_app import opened, page_html
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -38,16 +39,7 @@ def _page() -> None:
 
 
 def _open(**address: str) -> AppTest:
-    page = AppTest.from_function(_page, default_timeout=60)
-    for name, value in address.items():
-        page.query_params[name] = value
-    page.run()
-    assert not page.exception
-    return page
-
-
-def _html(page: AppTest) -> str:
-    return "".join(str(element.proto.body) for element in page.get("html"))
+    return opened(_page, address)
 
 
 def _result(folder: RunFolder, key: ResultKey, **record: Any) -> None:
@@ -125,7 +117,7 @@ def test_a_click_is_of_a_run_and_not_of_its_place_in_the_list(
 
 def test_settings_notes_and_licences_are_said_and_escaped(folder: RunFolder) -> None:
     page = _open(run="first")
-    said = _html(page)
+    said = page_html(page)
     assert "commit 0123456789abcdef" in said and "f" * 64 in said and "licence of the pictures" in said
     assert any(r"\<b\>photograph" in text.value for text in page.markdown)
 
@@ -141,7 +133,7 @@ def test_failures_have_their_reason_and_people(folder: RunFolder) -> None:
 
 
 def test_timings_are_medians_of_the_results(folder: RunFolder) -> None:
-    said = _html(_open(run="first", part="timings"))
+    said = page_html(_open(run="first", part="timings"))
     assert "12.50" in said and "synthesis" in said and "9.00" in said
 
 
@@ -176,7 +168,7 @@ def test_settings_of_two_runs_are_compared(folder: RunFolder) -> None:
     config = json.loads(folder.config.read_text())
     config["settings"]["seed"] = 7
     write_json(folder.path.parent / "second" / "run.json", config)
-    said = _html(_open(run="second", part="compared", before="first"))
+    said = page_html(_open(run="second", part="compared", before="first"))
     assert "seed" in said and ">7<" in said and ">size<" not in said
 
 
