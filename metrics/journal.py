@@ -17,9 +17,9 @@ from metrics.columns import Columns
 from metrics.rows import (
     COLUMNS,
     OtherVersionError,
-    again,
     columns_of,
     in_order,
+    mend_of,
     read_table,
     rows_as_frame,
     write_frame,
@@ -71,7 +71,7 @@ class Journal:
         self._frame: pd.DataFrame | None = None
         if folder.metrics.is_file() and not start_anew:
             try:
-                self._table = read_table(folder.metrics, COLUMNS, again(folder))
+                self._table = read_table(folder.metrics, COLUMNS, mend_of(folder))
             except OtherVersionError:
                 start_anew = True
                 self.notes.append(f"'{folder.metrics}' was of another version of mesoface: all is measured anew.")

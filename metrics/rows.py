@@ -95,11 +95,11 @@ def read_frame(folder: RunFolder, columns: Iterable[str] | None = None) -> pd.Da
     wanted = list(COLUMNS if columns is None else columns)
     if not folder.metrics.is_file():
         return rows_as_frame([])[wanted]
-    frame: pd.DataFrame = read_table(folder.metrics, wanted, again(folder)).to_pandas()
+    frame: pd.DataFrame = read_table(folder.metrics, wanted, mend_of(folder)).to_pandas()
     return frame
 
 
-def again(folder: RunFolder) -> str:
+def mend_of(folder: RunFolder) -> str:
     """What helps where the table of ``folder`` cannot be read, for :func:`read_table`."""
     return f"'mesoface metrics {folder.path}' measures again"
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from metrics.columns import Columns, Text
 from metrics.comparison import Place
-from metrics.rows import WHOLE_SET, again, read_table
+from metrics.rows import WHOLE_SET, mend_of, read_table
 from recon.errors import InputError, UsageError
 from recon.runs.folder import RunFolder
 
@@ -162,7 +162,7 @@ def _read(folder: RunFolder, *, recipes: bool) -> Columns:
     if not folder.metrics.is_file():
         raise InputError(f"run '{folder.path}' has not been measured: 'mesoface metrics {folder.path}' does it.")
     wanted = ["method", "subject", "value", "reason", "result", *_OF_PLACE, *(_OF_RECIPE if recipes else ())]
-    return Columns(read_table(folder.metrics, wanted, again(folder)))
+    return Columns(read_table(folder.metrics, wanted, mend_of(folder)))
 
 
 def _ordered(known: Iterable[str], column: Text) -> list[str]:
