@@ -136,7 +136,7 @@ def settle(config: RunConfig, progress: Progress) -> Plan:
         "subjects": [subject.id for subject in subjects],
         "sources": {"data": config.data, "database": config.database},
         "notes": notes,
-        "assets": _assets_used(config.features),
+        "assets": {name: assets.file_sha256(path) for name, path in _weight_files(config.features).items()},
         "made_with": _made_with(config.device),
     }
     order = WorkOrder(
@@ -191,13 +191,13 @@ def _features(name: str) -> dict[str, str]:
     return {"asked": name, "trunk": resolve_extractor(name, learned_first=True)}
 
 
-def _assets_used(features: str) -> dict[str, str]:
-    """sha256 of the weight files that this run reads, by name; the face model has its own version."""
+def _weight_files(features: str) -> dict[str, Path]:
+    """The weight files that this run reads, by name; the face model has its own version."""
     found = {}
     for name in (LANDMARKS, _features(features)["trunk"]):
         path = assets.locate(name) if name in assets.ASSETS else None
         if path is not None and path.is_file():
-            found[name] = assets.file_sha256(path)
+            found[name] = path
     return found
 
 
@@ -276,7 +276,7 @@ def _needs(plan: Plan, tasks: list[SubjectTask]) -> Needs:
         folder=plan.order.out,
         face_model=plan.order.face_model,
         database=plan.order.database,
-        assets=tuple(sorted(_assets_used(plan.order.features))),
+        assets=tuple(sorted(_weight_files(plan.order.features))),
         features=plan.order.features,
         files=tuple(photographs.values()),  # one of each folder
         device=plan.order.device,
