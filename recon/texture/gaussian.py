@@ -21,7 +21,7 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter
 
 SPECTRAL_RADIUS = 12
-"""Texels from which on spectra are no slower than direct passes, on maps of 160² to 1024² alike."""
+"""Texels from which on spectra take no longer than direct passes at 256²; on larger maps it is from 8 or 4 on."""
 _LINES = 64
 """Lines transformed together: their spectra stay in the cache."""
 
