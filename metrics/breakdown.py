@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.comparison import Estimate, FairnessGap
-from metrics.distributions import normal_cdf, normal_quantile
 from metrics.statistics import LEVEL, RESAMPLES, SEED, holm, sorted_quantiles
 from metrics.value_table import ValueTable
 from recon.errors import InputError, UsageError
@@ -205,6 +204,8 @@ def _spread(means: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def _uncertainty(rows: Float, groups: Sequence[NDArray[np.int64]], means: Float) -> tuple[Float, Float, Float]:
     """Ends of the bias-corrected interval, and the p-value of a random division, ``(R,)`` each."""
+    from scipy.special import ndtr, ndtri
+
     rng = np.random.default_rng(SEED)
     resampled = [
         rng.multinomial(len(members), np.full(len(members), 1.0 / len(members)), RESAMPLES) for members in groups
@@ -214,7 +215,7 @@ def _uncertainty(rows: Float, groups: Sequence[NDArray[np.int64]], means: Float)
     ends = np.cumsum([0, *(len(members) for members in groups)])
     belongs = [_indicator(shuffled[:, ends[k] : ends[k + 1]], rows.shape[1]) for k in range(len(groups))]
     everybody = np.arange(rows.shape[1])
-    edge = float(normal_quantile(np.array(0.5 + LEVEL / 2)))
+    edge = float(ndtri(0.5 + LEVEL / 2))
     low, high, chance = (np.full(len(rows), np.nan) for _ in range(3))
     for start in range(0, len(rows), _BLOCK):
         block = slice(start, start + _BLOCK)
@@ -229,8 +230,8 @@ def _uncertainty(rows: Float, groups: Sequence[NDArray[np.int64]], means: Float)
         # As far apart as seen but for rounding, which depends on what else is computed, is neither nearer nor farther.
         slack = 1e-6 * np.abs(np.nan_to_num(own)).max(axis=1, keepdims=True)
         share = np.where(np.abs(replicates - spread) <= slack, 0.5, replicates < spread).mean(axis=1)
-        bias = normal_quantile(np.clip(share, 0.5 / RESAMPLES, 1 - 0.5 / RESAMPLES))[:, None]
-        ends_of = sorted_quantiles(np.sort(replicates, axis=1), normal_cdf(2 * bias + np.array([[-edge, edge]])))
+        bias = ndtri(np.clip(share, 0.5 / RESAMPLES, 1 - 0.5 / RESAMPLES))[:, None]
+        ends_of = sorted_quantiles(np.sort(replicates, axis=1), ndtr(2 * bias + np.array([[-edge, edge]])))
         by_chance = _spread(np.stack([_weighted(own, weights) for weights in belongs]))
         larger = (by_chance >= spread - slack).sum(axis=1)
         low[block] = np.where(valid, ends_of[:, 0], np.nan)

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from metrics.contract import Component, Judged, Metric, one_by_one
 from metrics.regions import box_around, region_key
 from recon.colour import LUMINANCE
-from recon.detail_bands import REFERENCE_SIZE, SIGMAS, TRUNCATE
+from recon.texture.detail_bands import REFERENCE_SIZE, SIGMAS, TRUNCATE, band_sigmas
 
 BANDS = ("fine", "mid", "coarse")
 
@@ -77,7 +77,7 @@ def laplacian_bands(
     Returns:
         ``(len(sigmas), S, S)`` float32, dimensionless, 0 outside ``mask``.
     """
-    from recon.texture.bands import band_sigmas, split_bands
+    from recon.texture.bands import split_bands
 
     widths = band_sigmas(luma.shape[0]) if sigmas is None else sigmas
     bands, low = split_bands(luma, mask, widths)
@@ -94,8 +94,6 @@ def measured_region(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _reach(size: int) -> float:
     """Radius of the widest kernel in texels of a map of side ``size``."""
-    from recon.texture.bands import band_sigmas
-
     return TRUNCATE * max(band_sigmas(size))
 
 
@@ -106,7 +104,6 @@ def relative_detail(albedo_srgb: NDArray[np.floating], region: NDArray[np.bool_]
         albedo_srgb: ``(S, S, 3)`` sRGB-encoded in [0, 1]; ignored outside ``region``, NaN included.
         region: ``(S, S)`` bool.
     """
-    from recon.texture.bands import band_sigmas
     from recon.texture.masked import erode
 
     size = region.shape[0]

@@ -26,7 +26,7 @@ from metrics.contract import Batch, Component, Judged, Metric, Weights
 from metrics.detail import CHROMA, LUMA, PARTS, Detail, Part, details_of
 from metrics.regions import eroded, region_key
 from recon import assets
-from recon.detail_bands import SIGMAS, TRUNCATE
+from recon.texture.detail_bands import SIGMAS, TRUNCATE
 
 if TYPE_CHECKING:
     from torch import Tensor

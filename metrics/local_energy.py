@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from metrics.contract import Component, Judged, Metric, one_by_one
 from metrics.detail import BANDS, CHROMA, FAINTEST, LUMA, PARTS, Detail, Part, details_of
 from metrics.regions import region_key
-from recon.detail_bands import SIGMAS, TRUNCATE
+from recon.texture.detail_bands import SIGMAS, TRUNCATE
 
 WINDOW = 8.0
 """σ of the Gaussian mean, in texels at 512²."""

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from metrics.contract import Component, Judged, Metric, one_by_one
 from metrics.detail import CHROMA, LUMA, PARTS, Detail, Part, details_of
 from metrics.regions import eroded, region_key
-from recon.detail_bands import SIGMAS, TRUNCATE
+from recon.texture.detail_bands import SIGMAS, TRUNCATE
 
 SIDE = 7
 STEPS = (1, 2, 4)

@@ -21,7 +21,7 @@ from metrics.contract import Component, Judged, Metric, one_by_one
 from metrics.detail import CHROMA, FAINTEST, LUMA, PARTS, Part, opponents
 from metrics.regions import region_key
 from recon.colour import LUMINANCE
-from recon.detail_bands import REFERENCE_SIZE
+from recon.texture.detail_bands import REFERENCE_SIZE
 
 TILE = 32
 """Side of a tile in texels at 512²: a fifteenth of a face; longer ones fit between its features hardly anywhere."""

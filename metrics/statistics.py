@@ -22,15 +22,12 @@ Everything is seeded: equal values give equal numbers, whatever else is asked at
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-
-from metrics.distributions import normal_cdf, normal_quantile, student_edge
 
 Float = NDArray[np.float64]
 Single = NDArray[np.float32]
@@ -141,6 +138,8 @@ def _bca(deviations: Float, counts: Float, weights: Single, edge: float) -> Floa
         weights: ``(B, n)``.
         edge: in standard deviations, 1.96 for a plain interval of 95 %.
     """
+    from scipy.special import ndtr, ndtri
+
     replicates = deviations.astype(np.float32) @ weights.T
     if (counts == counts[:, :1]).all():
         replicates /= (counts[:, :1] * deviations.shape[1]).astype(np.float32)
@@ -150,7 +149,7 @@ def _bca(deviations: Float, counts: Float, weights: Single, edge: float) -> Floa
     slack = 4 * np.finfo(np.float32).eps * np.abs(deviations / counts).max(axis=1, keepdims=True)
     share = np.where(np.abs(replicates) <= slack, 0.5, replicates < 0).mean(axis=1, keepdims=True)
     # At 0 and 1 the quantile is infinite: half a resample in.
-    bias = normal_quantile(np.clip(share, 0.5 / replicates.shape[1], 1.0 - 0.5 / replicates.shape[1]))
+    bias = ndtri(np.clip(share, 0.5 / replicates.shape[1], 1.0 - 0.5 / replicates.shape[1]))
     rest = counts.sum(axis=1, keepdims=True) - counts
     jackknife = -deviations / rest
     influence = jackknife.mean(axis=1, keepdims=True) - jackknife
@@ -158,12 +157,14 @@ def _bca(deviations: Float, counts: Float, weights: Single, edge: float) -> Floa
     with np.errstate(invalid="ignore", divide="ignore"):
         acceleration = np.where(spread > 0, (influence**3).sum(axis=1, keepdims=True) / (6.0 * spread), 0.0)
     shifted = bias + np.array([[-edge, edge]])
-    return sorted_quantiles(np.sort(replicates, axis=1), normal_cdf(bias + shifted / (1.0 - acceleration * shifted))).T
+    return sorted_quantiles(np.sort(replicates, axis=1), ndtr(bias + shifted / (1.0 - acceleration * shifted))).T
 
 
 def expanded_edge(subjects: int) -> float:
     """Standard deviations to either side of the mean at which the interval of ``subjects`` (at least 2) ends."""
-    return math.sqrt(subjects / (subjects - 1)) * student_edge(subjects - 1, LEVEL)
+    from scipy.special import stdtrit
+
+    return float(np.sqrt(subjects / (subjects - 1)) * stdtrit(subjects - 1, 0.5 + LEVEL / 2))
 
 
 def sorted_quantiles(
@@ -281,6 +282,8 @@ def wilcoxon_test(differences: NDArray[np.floating], ranked: SignedRanks | None 
     Args:
         ranked: of the same differences, if they are there already.
     """
+    from scipy.special import ndtr
+
     values = np.asarray(differences, np.float64)
     found = signed_ranks(values) if ranked is None else ranked
     seen = np.isfinite(values).sum(axis=1)
@@ -301,7 +304,7 @@ def wilcoxon_test(differences: NDArray[np.floating], ranked: SignedRanks | None 
     if normal.any():
         n = found.n[normal].astype(np.float64)
         deviation = np.sqrt((n * (n + 1) * (2 * n + 1) - found.ties[normal] / 2) / 24)
-        p[normal] = 2.0 * normal_cdf(-np.abs(positive[normal] - n * (n + 1) / 4) / deviation)
+        p[normal] = 2.0 * ndtr(-np.abs(positive[normal] - n * (n + 1) / 4) / deviation)
     return p
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from texture_toy import face, skin_area, skin_texture, toy_database
 
-from recon.texture.bands import band_sigmas, split_bands
+from recon.texture.bands import split_bands
 from recon.texture.cells import cell_names, mirror_cell, skin_cells
 from recon.texture.combination import Combination
+from recon.texture.detail_bands import band_sigmas
 from recon.texture.detail_database import (
     BLURS,
     DetailDatabase,

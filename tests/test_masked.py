@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter, label
 
-from recon.texture.bands import band_sigmas, split_bands
+from recon.texture.bands import split_bands
+from recon.texture.detail_bands import band_sigmas
 from recon.texture.gaussian import filtered_by_torch, filtering_on, gaussian
 from recon.texture.masked import dilate, erode, extend, feather, large_components, masked_gaussian
 from recon.texture.residual import join_detail, local_deviation, split_detail

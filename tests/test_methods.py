@@ -31,8 +31,9 @@ from recon.errors import DatabaseError, InputError, NoVisibleSkinError, UsageErr
 from recon.images import write_png
 from recon.methods import METHODS, Context, Reconstruction
 from recon.methods.parameters import settings
-from recon.texture.bands import band_sigmas, split_bands
+from recon.texture.bands import split_bands
 from recon.texture.database import TextureDatabase
+from recon.texture.detail_bands import band_sigmas
 from recon.texture.masked import erode
 from recon.texture.observation import Observation
 from recon.texture.observe import observe, withheld_pixels

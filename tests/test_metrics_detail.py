@@ -17,9 +17,7 @@ from metrics.detail import (
     measured_region,
     relative_detail,
 )
-from recon import detail_bands
-from recon.texture import bands
-from recon.texture.bands import SIGMAS, band_sigmas
+from recon.texture.detail_bands import SIGMAS, band_sigmas
 
 SIZE = 512
 
@@ -42,11 +40,6 @@ def relief() -> np.ndarray:
     noise = np.random.default_rng(0).normal(size=(SIZE, SIZE))
     mixed = noise + 3 * gaussian_filter(noise, 1.5) + 8 * gaussian_filter(noise, 4)
     return (mixed - mixed.mean()) / mixed.std()
-
-
-def test_what_a_row_says_of_the_bands_is_what_the_filters_do() -> None:
-    assert DETAIL.parameters["sigmas_at_512"] == list(bands.SIGMAS) and DETAIL.parameters["truncate"] == bands.TRUNCATE
-    assert detail_bands.REFERENCE_SIZE == bands.REFERENCE_SIZE
 
 
 def test_equal_textures_have_ratio_one(mask: np.ndarray, relief: np.ndarray) -> None:

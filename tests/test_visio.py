@@ -29,9 +29,10 @@ from recon.data.subject import Photograph
 from recon.errors import DatabaseError, UsageError
 from recon.methods import METHODS, Context, Reconstruction
 from recon.methods.visio_inference import library_of
-from recon.texture.bands import band_sigmas, split_bands
+from recon.texture.bands import split_bands
 from recon.texture.database import TextureDatabase
 from recon.texture.database_build import database_from_textures
+from recon.texture.detail_bands import band_sigmas
 from recon.texture.gradient_blend import blend
 from recon.texture.masked import erode
 from recon.texture.observation import Observation

@@ -7,17 +7,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.texture.detail_bands import TRUNCATE
 from recon.texture.masked import masked_gaussian
-
-# Low-passes of the three detail bands in texels at 512²; they scale with the size of the map.
-SIGMAS = (1.0, 2.0, 4.0)
-REFERENCE_SIZE = 512
-TRUNCATE = 3.0
-
-
-def band_sigmas(size: int) -> tuple[float, ...]:
-    """The three low-passes in texels of a map of side ``size``: :data:`SIGMAS` at 512², in proportion elsewhere."""
-    return tuple(sigma * size / REFERENCE_SIZE for sigma in SIGMAS)
 
 
 def split_bands(

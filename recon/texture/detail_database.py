@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from recon.colour import LUMINANCE, srgb_to_linear
-from recon.texture.bands import band_sigmas, split_bands
+from recon.texture.bands import split_bands
 from recon.texture.cells import skin_cells
 from recon.texture.correlation import LayerCells, cell_correlations, cell_means, image_cells
 from recon.texture.database import TextureDatabase
+from recon.texture.detail_bands import band_sigmas
 from recon.texture.features import FeatureExtractor
 from recon.texture.masked import dilate, erode, masked_gaussian
 from recon.texture.pyramid import reduce_by

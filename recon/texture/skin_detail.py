@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from recon.texture.bands import TRUNCATE, band_sigmas, split_bands
+from recon.texture.bands import split_bands
 from recon.texture.cells import mirror_cell
 from recon.texture.combination import Combination, Term, convex, linear, make_term, nearest
 from recon.texture.correlation import cell_correlations
 from recon.texture.deblur import not_restored
+from recon.texture.detail_bands import TRUNCATE, band_sigmas
 from recon.texture.detail_database import (
     BLURS,
     LEAST_CELL,
