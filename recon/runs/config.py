@@ -128,18 +128,28 @@ def parse_settings(settings: Sequence[str], defaults: Mapping[str, Mapping[str, 
 
 
 def _typed(setting: str, text: str, default: Any) -> Any:
-    """The value in ``text``, of the type of ``default`` where that has one."""
+    """The value in ``text``, of the type of ``default`` where that has one; several numbers as ``40/30/15``."""
+    if isinstance(default, tuple):
+        parts = text.strip("()[] ").replace("/", ",").split(",")
+        value = tuple(_like(default[0], part.strip()) for part in parts)
+        fits = len(value) == len(default) and all(type(part) is type(default[0]) for part in value)
+    else:
+        value = _like(default, text)
+        fits = default is None or type(value) is type(default)
+    if not fits:
+        example = "/".join(map(str, default)) if isinstance(default, tuple) else repr(default)
+        raise UsageError(f"--set {setting}: expected a value like {example} ({type(default).__name__}).")
+    return value
+
+
+def _like(default: Any, text: str) -> Any:
+    """What ``text`` is in JSON, or itself; a whole number is a float where ``default`` is one."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError:
-        value = text
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if isinstance(default, tuple) and isinstance(value, list):
-        value = tuple(value)
-    if default is not None and type(value) is not type(default):
-        raise UsageError(f"--set {setting}: expected a value like {default!r} ({type(default).__name__}).")
-    return value
+        return text
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if whole and isinstance(default, float) else value
 
 
 def load_method(name: str) -> Method:

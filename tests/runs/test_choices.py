@@ -36,10 +36,23 @@ def test_an_unknown_subject_is_named_with_the_nearest() -> None:
 
 
 def test_settings_take_the_type_of_the_default() -> None:
-    given = ["deep.alpha=500", 'deep.layers=["a"]', "deep.note=x y", "deep.steps=3", "deep.extra=1.5"]
+    given = ["deep.alpha=500", 'deep.layers=["a", "c"]', "deep.note=x y", "deep.steps=3", "deep.extra=1.5"]
     assert parse_settings(given, DEFAULTS) == {
-        "deep": {"alpha": 500.0, "layers": ("a",), "note": "x y", "steps": 3, "extra": 1.5}
+        "deep": {"alpha": 500.0, "layers": ("a", "c"), "note": "x y", "steps": 3, "extra": 1.5}
     }
+
+
+@pytest.mark.parametrize("text", ["40/12", "40,12", "[40, 12]", "(40, 12)"])
+def test_several_numbers_are_written_in_any_usual_way(text: str) -> None:
+    assert parse_settings([f"deep.iterations={text}"], {"deep": {"iterations": (1, 2)}}) == {
+        "deep": {"iterations": (40, 12)}
+    }
+
+
+@pytest.mark.parametrize("text", ["40", "40/12/3", "40/many", "40/1.5", "", "40/12/"])
+def test_several_numbers_are_as_many_and_of_the_kind_of_the_default(text: str) -> None:
+    with pytest.raises(UsageError, match="expected a value like 1/2"):
+        parse_settings([f"deep.iterations={text}"], {"deep": {"iterations": (1, 2)}})
 
 
 @pytest.mark.parametrize(
