@@ -17,7 +17,16 @@ _KEPT = 1 << 30
 
 def keep_large_blocks() -> bool:
     """Lets this process keep up to 1 GiB that it freed; False, and nothing done, where the C library is no glibc."""
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    library = ctypes.CDLL(None)
-    return bool(library.mallopt(_M_MMAP_MAX, 0) and library.mallopt(_M_TRIM_THRESHOLD, _KEPT))
+    library = _glibc()
+    return library is not None and bool(library.mallopt(_M_MMAP_MAX, 0) and library.mallopt(_M_TRIM_THRESHOLD, _KEPT))
+
+
+def give_back() -> None:
+    """Returns to the system what this process freed and kept, where the C library is glibc."""
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None

@@ -12,6 +12,7 @@ processes, and whoever calls :func:`work_through` need not know.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -28,7 +29,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
-from recon.allocator import keep_large_blocks
+from recon.allocator import give_back, keep_large_blocks
 from recon.errors import MesofaceError, StorageError
 
 Report = Callable[[Any], None]
@@ -355,6 +356,8 @@ def _serve(connection: Connection, threads: int) -> None:
             task = connection.recv()
             if isinstance(task, _Order):
                 work = None  # what the order before held need not lie beside what this one loads
+                gc.collect()
+                give_back()
                 work = task.prepare(task.argument)
                 limit_torch(threads)
                 connection.send("ready")

@@ -33,6 +33,30 @@ def test_memory_of_large_arrays_is_taken_from_the_system_once() -> None:
     assert faults("keep") < 0.1 * faults()
 
 
+_HELD = """
+import sys
+import numpy as np
+from recon.allocator import give_back, keep_large_blocks
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+keep_large_blocks()
+large = np.full(1 << 26, 1.0, np.float32)
+del large
+before = held()
+give_back()
+print(before - held())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+def test_kept_memory_can_be_given_back() -> None:
+    run = subprocess.run([sys.executable, "-c", _HELD], capture_output=True, text=True, check=True)
+    assert int(run.stdout) > 200 << 20
+
+
 @pytest.mark.parametrize(
     ("given", "found"),
     [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
