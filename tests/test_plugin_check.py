@@ -350,6 +350,8 @@ def test_what_a_method_states_of_itself_is_checked(flat: type) -> None:
     assert list(failures(check_method("flat", careless))) == ["it refuses a parameter that it does not have"]
     silent = type("Broken", (flat,), {"applies": lambda self, context: False})
     assert list(failures(check_method("flat", silent))) == ["applies() answers None or a reason"]
+    unloadable = type("Broken", (flat,), {"load": lambda self: 1 / 0})
+    assert list(failures(check_method("flat", unloadable))) == ["load() loads what it needs"]
     picky = type("Broken", (flat,), {"applies": lambda self, context: "wants a beard"})
     (last,) = check_method("flat", picky)[-1:]
     assert (last.state, "wants a beard" in last.message) == ("not checked", True)

@@ -65,6 +65,9 @@ def check_method(name: str, piece: Any) -> list[Finding]:
     method = made[0]
     if not findings.check("it states name, needs_database and defaults", lambda: _states(name, method)):
         return findings.found
+    load = getattr(method, "load", None)
+    if load is not None and not findings.check("load() loads what it needs", load):
+        return findings.found
     subject = _subject()
     if not findings.check("applies() answers None or a reason", lambda: _applies(method, subject)):
         return findings.found
