@@ -36,6 +36,7 @@ from recon.errors import MesofaceError
 from recon.face_model import load_face_model
 from recon.runs.config import choose_subjects, load_method, resolve_device
 from recon.texture.database import TextureDatabase, open_database
+from recon.worker_pool import limit_torch
 
 # Seconds a subject and GB, on two CPU cores.
 TARGETS = {
@@ -144,7 +145,7 @@ def apart(work: Callable[..., None], job: Job, *arguments: Any) -> Measured:
 def _serve(connection: Any, work: Callable[..., None], job: Job, arguments: tuple[Any, ...]) -> None:
     import torch
 
-    torch.set_num_threads(job.threads)
+    limit_torch(job.threads)  # as the workers of a run
     measured = Measured()
     try:
         work(job, measured, *arguments)
