@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -230,11 +232,10 @@ def carry_out(config: RunConfig, quiet: bool, as_json: bool, sheet: Path | None 
     from recon.progress import be_quiet, stages
     from recon.render_commands import draw_views, print_summary
     from recon.runs import execute
-    from recon.worker_pool import workers_kept
 
     if quiet:
         be_quiet()
-    with stages() as progress, workers_kept():
+    with stages() as progress, workers_of(config.methods):
         summary = execute(config, progress)
         evaluation = evaluate(summary.folder, progress, jobs=config.jobs, device=config.device)
         # Path tracing may take longer than all else; the numbers are safe by then.
@@ -256,6 +257,17 @@ def carry_out(config: RunConfig, quiet: bool, as_json: bool, sheet: Path | None 
             print_summary(pictures, quiet)
     failed = summary.failed or evaluation.problems or (pictures is not None and pictures.failed)
     return EXIT_PARTIAL if failed else EXIT_DONE
+
+
+def workers_of(methods: Sequence[str]) -> AbstractContextManager[None]:
+    """Lets the processes that reconstruct stay for measuring, unless a method comes from outside.
+
+    What that one leaves behind in a process, a default type or a flag of PyTorch, must not reach a number.
+    """
+    from recon.methods import METHODS
+    from recon.worker_pool import workers_kept
+
+    return workers_kept() if set(methods) <= set(METHODS.built_in) else nullcontext()
 
 
 def _for_programs(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pool_errands import Errand, saying
 
+from metrics.run_commands import workers_of
 from recon.worker_pool import Died, Finished, Reported, work_through, workers_kept
 
 
@@ -83,6 +84,13 @@ def test_a_kept_worker_that_cannot_prepare_says_why_and_none_is_left() -> None:
             list(work_through("a", saying, Errand("measure", fails=True), jobs=1, threads=1))
         assert not alive(first)
         assert said("again", "a")[0][1] == "again"
+
+
+@pytest.mark.parametrize(("methods", "kept"), [(("meso", "deep-linear"), True), (("meso", "of another"), False)])
+def test_what_an_outside_method_leaves_in_a_process_reaches_no_metric(methods: tuple[str, ...], kept: bool) -> None:
+    with workers_of(methods):
+        ((first, *_),) = said("fit", "a")
+        assert (said("measure", "a")[0][0] == first) is kept
 
 
 def test_threads_hold_for_a_pytorch_that_is_loaded_later() -> None:
