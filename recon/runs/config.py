@@ -165,10 +165,16 @@ def load_method(name: str) -> Method:
     return method
 
 
-def default_jobs(tasks: int) -> int:
-    """Worker processes that fit this machine: one a core, and 4 GB of memory each; never more than there are tasks."""
+def default_jobs(tasks: int, size: int = 512) -> int:
+    """Worker processes that fit this machine: one a core, and memory for each; never more than there are tasks.
+
+    Args:
+        size: side of the albedo maps in texels. ``deep`` takes 1.8 GB at 512², 4.3 GB at 1024², and four times as much
+            for every doubling after that.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, min(cores, int(memory_gigabytes() // 4), tasks))
+    each = max(4.0, 5.0 * (size / 1024) ** 2)
+    return max(1, min(cores, int(memory_gigabytes() // each), tasks))
 
 
 def memory_gigabytes() -> float:

@@ -297,7 +297,7 @@ def _work_off(
 ) -> tuple[list[Outcome], list[str]]:
     """What became of every result of ``tasks``, and what the user should know of how."""
     total = sum(len(task.result_keys()) for task in tasks)
-    jobs = min(plan.config.jobs or default_jobs(len(tasks)), max(1, len(tasks)))
+    jobs = min(plan.config.jobs or default_jobs(len(tasks), plan.config.size), max(1, len(tasks)))
     threads = max(1, (os.cpu_count() or 1) // jobs)
     outcomes: dict[ResultKey, Outcome] = {}
     progress("reconstructing", 0, total)

@@ -11,7 +11,7 @@ import pytest
 from recon.data.subject import Licence, Subject, TestSet
 from recon.errors import AssetError, InputError, UsageError
 from recon.runs import Summary
-from recon.runs.config import choose_subjects, parse_settings
+from recon.runs.config import choose_subjects, default_jobs, parse_settings
 
 Run = Callable[..., Summary]
 DEFAULTS = {"deep": {"alpha": 2000.0, "layers": ("a", "b"), "note": "", "steps": 10, "extra": None}}
@@ -33,6 +33,19 @@ def test_a_larger_limit_extends_a_smaller_one() -> None:
 def test_an_unknown_subject_is_named_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"'anne'.*'anna'"):
         choose_subjects(people_named("anna", "bert"), ("anne",), None, 0)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "size", "memory", "jobs"),
+    [(99, 512, 64.0, 8), (3, 512, 64.0, 3), (99, 512, 16.0, 4), (99, 1024, 16.0, 3), (99, 2048, 64.0, 3),
+     (99, 4096, 16.0, 1)],
+)  # fmt: skip
+def test_there_are_as_many_workers_as_cores_and_memory_allow(
+    monkeypatch: pytest.MonkeyPatch, tasks: int, size: int, memory: float, jobs: int
+) -> None:
+    monkeypatch.setattr("recon.runs.config.os.sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr("recon.runs.config.memory_gigabytes", lambda: memory)
+    assert default_jobs(tasks, size) == jobs
 
 
 def test_settings_take_the_type_of_the_default() -> None:
