@@ -164,7 +164,7 @@ def _typed(engine: Engine) -> Iterator[None]:
         raise StudyDatabaseError(_said(engine, error)) from error
     except DBAPIError as error:
         # SQLite says of a file that is damaged, or none of its own, no more than that it is an error of the database.
-        if error.connection_invalidated or type(error) is DatabaseError:
+        if error.connection_invalidated or type(error) is DatabaseError or _lacks_a_table(error):
             raise StudyDatabaseError(_said(engine, error)) from error
         raise
 
@@ -172,9 +172,14 @@ def _typed(engine: Engine) -> Iterator[None]:
 def _said(engine: Engine, error: DBAPIError) -> str:
     reason = str(error.orig).strip().splitlines()[0] if error.orig is not None else str(error)
     name = engine.url.render_as_string(hide_password=True)
-    if "no such table" in reason or "does not exist" in reason:
+    if _lacks_a_table(error):
         return f"the study database '{name}' has no tables yet: make them with '{_upgrade_command(engine)}'."
     return f"the study database '{name}' did not answer ({reason}): check that it is there, then try again."
+
+
+def _lacks_a_table(error: DBAPIError) -> bool:
+    """Whether SQLite or PostgreSQL (code 42P01, undefined table) says that a table is not there."""
+    return "no such table" in str(error.orig) or getattr(error.orig, "sqlstate", None) == "42P01"
 
 
 def migrations_folder() -> Path:

@@ -16,6 +16,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Engine, inspect, select, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from study_rows import add_assignment, add_response, add_study
 
@@ -266,6 +267,21 @@ def test_a_database_that_is_away_is_said_without_its_password() -> None:
     with pytest.raises(StudyDatabaseError, match="did not answer") as caught:
         filled(engine)
     assert "hidden" not in str(caught.value)
+
+
+def test_a_database_without_tables_is_told_from_one_that_is_not_there(empty_url: str, postgresql: str) -> None:
+    engine = open_database(empty_url)
+    if engine.dialect.name == "sqlite":
+        Path(str(engine.url.database)).touch()
+    with (
+        pytest.raises(StudyDatabaseError, match=r"has no tables yet.*study database upgrade"),
+        reading(engine) as session,
+    ):
+        session.scalars(select(ResponseRow.client_uuid)).all()
+    engine.dispose()
+    nobody = open_database(make_url(postgresql).set(database="nobody").render_as_string(hide_password=False))
+    with pytest.raises(StudyDatabaseError, match=r"did not answer.*does not exist.*check that it is there"):
+        filled(nobody)
 
 
 def test_the_folder_of_migrations_is_no_package() -> None:
