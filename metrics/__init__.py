@@ -7,8 +7,9 @@ and says which library, version, parameters and direction its number has. :data:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from recon.late_names import late_names
 from recon.registry import Registry
 
 if TYPE_CHECKING:
@@ -61,11 +62,5 @@ SET_METRICS: Registry[SetMetric] = Registry(
 
 __all__ = ["METRICS", "Metric", "SET_METRICS", "SetMetric"]
 
-
-def __getattr__(name: str) -> Any:
-    """The two contracts, imported when they are used: a help text waits for no NumPy."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from metrics import contract
-
-    return getattr(contract, name)
+# A help text names metrics and waits for no NumPy.
+__getattr__ = late_names(__name__, {"contract": ("Metric", "SetMetric")})

@@ -332,7 +332,7 @@ def run_of(folder: Path, vertices: np.ndarray, licence: str = "unknown") -> Path
     """A run folder with one result whose mesh is not the fit's."""
     from recon.rendering import Scene, write_glb
     from recon.runs.folder import file_hashes
-    from recon.runs.subject import plain
+    from recon.runs.record import plain
     from recon.storage import write_json
 
     fit, model = known_fit(), face()

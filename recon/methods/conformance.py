@@ -239,7 +239,7 @@ def _keeps(made: Any, context: Context) -> None:
         f"albedo reaches from {inside.min():.3g} to {inside.max():.3g}: it is linear RGB in [0, 1].",
     )
     require(isinstance(made.record, Mapping), "record is no dictionary.")
-    from recon.runs.subject import plain
+    from recon.runs.record import plain
 
     require_json(plain(dict(made.record)), "record")
 

@@ -34,7 +34,8 @@ from recon.rendering.export.surfaces import write_textures
 from recon.rendering.sampling import padded
 from recon.rendering.scene import Scene
 from recon.rendering.views import render_view
-from recon.runs.subject import clear, fit_summary, plain
+from recon.runs.record import fit_summary, plain
+from recon.runs.subject import clear
 from recon.runs.views import camera_from_record
 from recon.storage import read_json, write_json, write_npy, write_text
 from recon.texture.database import TextureDatabase, open_database

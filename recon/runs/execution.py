@@ -20,6 +20,7 @@ from recon.runs.databases import run_database
 from recon.runs.folder import FORMAT, ResultKey, RunFolder, merged_config, write_config
 from recon.runs.lock import locked
 from recon.runs.parts import RECORDS, subject_parts
+from recon.runs.record import plain
 from recon.runs.subject import Outcome, SubjectTask, WorkOrder, prepare_worker, write_failure
 from recon.texture.database import TextureDatabase
 from recon.worker_pool import Died, Event, Needs, Reported, at_hand, current_cluster, work_through
@@ -179,8 +180,6 @@ def _choice_note(config: RunConfig, test_set: TestSet, subjects: tuple[Subject, 
 
 
 def _plain(parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    from recon.runs.subject import plain
-
     return {name: plain(dict(values)) for name, values in parameters.items()}
 
 

@@ -41,6 +41,7 @@ from recon.runs.config import default_jobs
 from recon.runs.folder import ResultKey, RunFolder, complete_record, file_hashes, has_head
 from recon.runs.lock import locked
 from recon.runs.parts import RECORDS, picture_parts
+from recon.runs.record import plain
 from recon.runs.views import cropped, over_photograph, scene_from_folder
 from recon.storage import read_json, write_json
 from recon.texture.observe import withheld_pixels
@@ -212,8 +213,6 @@ def recipe(order: PictureOrder, renderer: Renderer, view: str, inputs: Mapping[s
 
     The code that draws is part of it: pictures of a study must not come from two versions of a renderer.
     """
-    from recon.runs.subject import plain
-
     return {
         "view": view,
         "renderer": renderer.name,

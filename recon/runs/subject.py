@@ -28,6 +28,7 @@ from recon.images import read_photograph, write_png
 from recon.methods.contract import Context, Method, Reconstruction
 from recon.runs.config import load_method
 from recon.runs.folder import ResultKey, RunFolder, file_hashes
+from recon.runs.record import fit_summary, plain, remarks_on, without_timings
 from recon.runs.views import crop_box, cropped, fitted_view, judged_view, scene_of, write_head
 from recon.storage import make_folder, read_json, write_json, write_npy
 from recon.store.places import said
@@ -166,7 +167,7 @@ class SubjectWorker:
         record = self.folder.finished(key)
         if record is None:
             return False
-        report(Outcome(key, "made", message=_remarks(key.subject, record["fit"])))
+        report(Outcome(key, "made", message=remarks_on(key.subject, record["fit"])))
         return True
 
     def _database_for(self, subject: Subject, photograph: Photograph) -> TextureDatabase | None:
@@ -355,7 +356,7 @@ class SubjectWorker:
         except Exception as error:
             spent = f"'{key.method}' at {self.order.size}×{self.order.size} texels"
             return self._fail(key, too_small(spent) if ran_out(error) else error)
-        return Outcome(key, "made", message=_remarks(key.subject, fit_summary(prepared.observation)))
+        return Outcome(key, "made", message=remarks_on(key.subject, fit_summary(prepared.observation)))
 
     def _check(self, made: Reconstruction, key: ResultKey) -> None:
         """A method's answer keeps the contract; those of outside packages may not."""
@@ -458,54 +459,6 @@ def clear(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     make_folder(folder)
-
-
-def fit_summary(observation: Observation) -> dict[str, Any]:
-    """How well the face model fits, for records and reports."""
-    fit = observation.fit
-    return {
-        "verdict": fit.verdict,
-        "reasons": list(fit.reasons),
-        "landmark_error": float(fit.landmark_error),
-        "interocular": float(fit.interocular),
-        "notes": list(fit.record.get("notes", ())),
-    }
-
-
-def _remarks(subject: str, fit: Mapping[str, Any]) -> str:
-    """What the user should know of a photograph that was used all the same: several faces, a doubtful fit.
-
-    Args:
-        fit: :func:`fit_summary`, as ``result.json`` has it.
-    """
-    remarks = list(fit["notes"])
-    if fit["verdict"] != "pass":
-        quality = "doubtful" if fit["verdict"] == "doubt" else "poor"
-        remarks.append(f"the fit of '{subject}' is {quality}: {'; '.join(fit['reasons'])}.")
-    return " ".join(remarks)
-
-
-def plain(value: Any) -> Any:
-    """``value`` in the types of JSON: arrays as lists, numbers that are not finite as text."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return value if np.isfinite(value) else str(value)
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    return str(value)
-
-
-def without_timings(record: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A method's record split in two: what two equal runs share, and its times (``timings``, ``…seconds``)."""
-    times = {name: value for name, value in record.items() if name == "timings" or name.endswith("seconds")}
-    return {name: value for name, value in record.items() if name not in times}, times
 
 
 def prepare_worker(order: WorkOrder) -> SubjectWorker:

@@ -35,7 +35,8 @@ from recon.runs.importing.scan_folder import laid_over
 from recon.runs.importing.survey import Found, Kind, Survey
 from recon.runs.lock import locked
 from recon.runs.pictures import hidden_pixels
-from recon.runs.subject import clear, plain, write_failure
+from recon.runs.record import plain
+from recon.runs.subject import clear, write_failure
 from recon.runs.views import Box, camera_from_record, cropped, cropped_camera, fitted_view, write_head
 from recon.storage import read_json, write_json
 from recon.texture.completion import face_masks
